@@ -1,0 +1,1 @@
+"""What Trackway promises about speed and memory, measured: ``make bench``."""

@@ -1,0 +1,165 @@
+"""What a request says, made into events: decoded, completed, enriched, or kept as bad rows."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Sequence
+from time import time_ns
+from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from trackway.enrich.address import Proxies, anonymize_address
+from trackway.enrich.agent import add_agent
+from trackway.enrich.source import add_source
+from trackway.enrich.visitor import visitor_step
+from trackway.errors import InvalidEvent
+from trackway.event import Event
+from trackway.ids import new_id
+from trackway.pipeline import Pipeline, Step
+from trackway.wires import snowplow
+
+DEFAULT_SITE = "default"
+
+#: Trackers that speak for somebody else: the address and user agent of their requests are those
+#: of an application server, not of the visitor. Prefixes of ``tv``.
+_SERVER_SIDE = (
+    "trackway-", "py-", "java-", "rb-", "node-", "golang-", "php-", "net-", "scala-", "rust-",
+    "cpp-", "lua-",
+)  # fmt: skip
+
+
+class Request(NamedTuple):
+    """The facts of an HTTP request that complete an event."""
+
+    path: str
+    address: str | None = None
+    user_agent: str | None = None
+    referer: str | None = None
+    content_type: str | None = None
+    anonymous: bool = False  # the client sent SP-Anonymous
+
+
+class Taken(NamedTuple):
+    """Lines of JSON for the spool."""
+
+    events: list[bytes]
+    bad: list[bytes]
+
+
+class _Lines:
+    """The sink at the end of the collector's pipeline: lines of JSON for the journal."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self._encode = msgspec.json.Encoder().encode
+
+    def send(self, events: Sequence[Event]) -> None:
+        self.lines += [self._encode(event) + b"\n" for event in events]
+
+    def flush(self, timeout: float | None = None) -> int:
+        return 0
+
+    def close(self, timeout: float | None = None) -> int:
+        return 0
+
+
+class Intake:
+    """Turns requests into lines for the spool. ``secret`` keys the daily visitor hash."""
+
+    def __init__(
+        self, *, secret: bytes, anonymize_ip: bool = True, trusted_proxies: str = "127.0.0.1,::1"
+    ) -> None:
+        self.proxies = Proxies(trusted_proxies)
+        steps: list[Step] = [add_agent, add_source, visitor_step(secret)]
+        if anonymize_ip:
+            steps.append(anonymize_address)
+        self._sink = _Lines()
+        self.pipeline = Pipeline(steps, [self._sink])
+        self.stats: Counter[str] = Counter()
+
+    def body(self, body: bytes, query: dict[str, str], request: Request) -> Taken:
+        """The events of a tp2 POST. Fields of the query string override those of every event.
+
+        Raises InvalidBody if nothing can be read at all; ``refuse`` keeps such a body.
+        """
+        now = _now()
+        bad = []
+        for raw in snowplow.decode_body(body):
+            try:
+                if query:
+                    event = snowplow.decode(snowplow.decode_payload(raw) | query)
+                else:
+                    event = snowplow.decode_event(raw)
+                self._take(event, request, now)
+            except InvalidEvent as error:
+                bad.append(self._bad(error, raw, request, now))
+        return self._taken(bad)
+
+    def pixel(self, query: bytes, request: Request) -> Taken:
+        """The one event of a GET."""
+        now = _now()
+        try:
+            payload = snowplow.decode_query(query)
+            if not payload:
+                raise InvalidEvent("missing_field", "the query string is empty")
+            event = snowplow.decode(payload, strict=False)
+            if event.page_url is None and request.referer:
+                event = replace(event, page_url=request.referer)
+            self._take(event, request, now)
+        except InvalidEvent as error:
+            return self._taken([self._bad(error, query, request, now)])
+        return self._taken([])
+
+    def refuse(self, error: InvalidEvent, raw: bytes, request: Request) -> Taken:
+        """A whole request that cannot be read, kept as one bad row."""
+        return self._taken([self._bad(error, raw, request, _now())])
+
+    def _take(self, event: Event, request: Request, now: int) -> None:
+        site = event.app_id or DEFAULT_SITE
+        address, agent = event.ip, event.user_agent
+        if not (event.tracker or "").startswith(_SERVER_SIDE):
+            address = address or request.address
+            agent = agent or request.user_agent
+        if request.anonymous:
+            address = None
+            event = replace(event, network_id=None)
+        before = len(self._sink.lines)
+        sent = self.pipeline.capture(
+            replace(event, received=now, site=site, ip=address, user_agent=agent)
+        )
+        if sent and len(self._sink.lines) == before:
+            # the pipeline's guard swallows what the sink raises; here nobody would notice the loss
+            raise InvalidEvent("not_storable", "the event cannot be written as JSON")
+
+    def _taken(self, bad: list[bytes]) -> Taken:
+        events, self._sink.lines = self._sink.lines, []
+        self.stats["events"] += len(events)
+        self.stats["bad"] += len(bad)
+        return Taken(events, bad)
+
+    def _bad(self, error: InvalidEvent, raw: bytes, request: Request, now: int) -> bytes:
+        row = {
+            "id": new_id(),
+            "received": now,
+            "reason": error.reason,
+            "message": str(error),
+            "path": request.path,
+            "content_type": request.content_type,
+            "raw": base64.b64encode(raw).decode("ascii"),
+        }
+        return msgspec.json.encode(_storable(row)) + b"\n"
+
+
+def _storable(row: dict[str, object]) -> dict[str, object]:
+    """Text that has no UTF-8 form (a lone surrogate in a message) in a form that has."""
+    return {
+        key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+        for key, value in row.items()
+    }
+
+
+def _now() -> int:
+    return time_ns() // 1_000_000

@@ -1,0 +1,39 @@
+"""From what a person writes for a collector to the URL that events are posted to."""
+
+from __future__ import annotations
+
+import re
+
+from trackway.errors import SettingError
+
+TP2_PATH = "/com.snowplowanalytics.snowplow/tp2"
+
+#: Where ``trackway serve`` listens unless told otherwise.
+DEFAULT_ENDPOINT = "http://127.0.0.1:8765"
+
+_ENDPOINT = re.compile(
+    r"(?:(?P<scheme>https?)://)?(?P<host>\[[0-9a-f:.]+\]|[^\s/:?#\[\]@]+)(?::(?P<port>\d+))?"
+    r"(?P<path>/[^\s?#]*)?",
+    re.IGNORECASE,
+)
+
+
+def collector_url(endpoint: str, *, protocol: str = "https", port: int | None = None) -> str:
+    """The tp2 POST URL of a collector given as host, host:port, host/path or full URL.
+
+    ``protocol`` counts only where the endpoint names no scheme; ``port`` goes after the host.
+    Raises SettingError for what is no host.
+    """
+    match = _ENDPOINT.fullmatch(endpoint.strip())
+    if match is None:
+        raise SettingError(
+            f"endpoint {endpoint!r} is no collector address; "
+            "write a host or a URL such as https://collector.example.com"
+        )
+    named = match["port"]
+    number = port if port is not None else (int(named) if named else None)
+    if number is not None and not 0 < number < 65536:
+        raise SettingError(f"port {number} of endpoint {endpoint!r} is not between 1 and 65535")
+    scheme = (match["scheme"] or protocol).lower()
+    place = match["host"] + (f":{number}" if number is not None else "")
+    return f"{scheme}://{place}{(match['path'] or '').rstrip('/')}{TP2_PATH}"

@@ -1,0 +1,1 @@
+"""Integrations: one file for each framework, all recording requests by the same rules."""

@@ -1,0 +1,564 @@
+"""The Snowplow tracker protocol, version 2 (tp2): Events to its key-value payloads and back.
+
+``decode(encode(event)) == event`` for every field that a tracker sets; what enrichment adds and
+the time of receipt do not travel. What tp2 has no key for travels as a self-describing context
+of our own (``iglu:dev.trackway/request/jsonschema/1-0-0``) and is unfolded again by ``decode``.
+Keys, types and limits: Snowplow tracker protocol and the ``payload_data`` schema 1-0-4.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import math
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, lru_cache
+from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from trackway.errors import InvalidBody, InvalidEvent
+from trackway.event import Event, Kind, SelfDescribingJson
+from trackway.ids import new_id
+
+VENDOR = "iglu:com.snowplowanalytics.snowplow"
+PAYLOAD_SCHEMA = f"{VENDOR}/payload_data/jsonschema/1-0-4"
+CONTEXTS_SCHEMA = f"{VENDOR}/contexts/jsonschema/1-0-1"
+UNSTRUCT_SCHEMA = f"{VENDOR}/unstruct_event/jsonschema/1-0-0"
+TRACK_SCHEMA = "iglu:dev.trackway/track/jsonschema/1-0-0"
+REQUEST_SCHEMA = "iglu:dev.trackway/request/jsonschema/1-0-0"
+
+#: A schema reference as Iglu writes it: vendor, name, format, version.
+SCHEMA_REFERENCE = re.compile(
+    r"iglu:([A-Za-z0-9\-_.]+)/([A-Za-z0-9\-_]+)/([A-Za-z0-9\-_]+)/([1-9]\d*-\d+-\d+)"
+)
+
+KINDS: dict[str, Kind] = {
+    "pv": "page_view",
+    "pp": "page_ping",
+    "se": "struct",
+    "ue": "unstruct",
+    "tr": "transaction",
+    "ti": "transaction_item",
+    "ad": "ad_impression",
+    "ev": "struct",  # the name of trackers before 2012
+}
+CODES: dict[str, str] = {kind: code for code, kind in KINDS.items() if code != "ev"}
+PLATFORMS = frozenset(("web", "iot", "app", "mob", "pc", "cnsl", "tv", "srv", "headset"))
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_ADDRESS_END = re.compile("[,| ]")
+_SIZE = re.compile(r"[0-9]{1,10}x[0-9]{1,10}")
+# Python's int() and float() read more than the protocol allows: 1_000, " 1", digits of any script.
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_INT32 = 2**31 - 1
+#: The end of the year 9999, the last that the canonical model can hold.
+_LAST_MILLISECOND = 253_402_300_799_999
+
+
+def _integer(text: str) -> int | None:
+    if text == "null":
+        return None
+    if not _WHOLE.fullmatch(text) or not -_INT32 - 1 <= (number := int(text)) <= _INT32:
+        raise ValueError("expected a whole number of 32 bits")
+    return number
+
+
+def _milliseconds(text: str) -> int | None:
+    if text == "null":
+        return None
+    if not _WHOLE.fullmatch(text) or not 0 <= (number := int(text)) <= _LAST_MILLISECOND:
+        raise ValueError("expected milliseconds since 1970, before the year 10000")
+    return number
+
+
+def _number(text: str) -> int | float | None:
+    if text == "null":
+        return None
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError("expected a number")
+    number = int(text) if _WHOLE.fullmatch(text) else float(text)
+    if not math.isfinite(number):
+        raise ValueError("expected a finite number")
+    return number
+
+
+def _uuid(text: str) -> str:
+    text = text.lower()
+    if not _UUID.fullmatch(text):
+        raise ValueError("expected a UUID")
+    return text
+
+
+def _flag(text: str) -> bool:
+    if text not in ("0", "1"):
+        raise ValueError("expected 0 or 1")
+    return text == "1"
+
+
+def _size(text: str) -> str:
+    if not _SIZE.fullmatch(text) or max(map(int, text.split("x"))) > _INT32:
+        raise ValueError("expected WIDTHxHEIGHT in digits")
+    return text
+
+
+def _platform(text: str) -> str:
+    if text not in PLATFORMS:
+        raise ValueError(f"expected one of {', '.join(sorted(PLATFORMS))}")
+    return text
+
+
+def _address(text: str) -> str:
+    """Proxies append addresses; the first is the client's."""
+    return _ADDRESS_END.split(text, 1)[0]
+
+
+class Key(NamedTuple):
+    """How one wire key becomes one field of an Event."""
+
+    field: str
+    limit: int
+    read: Callable[[str], Any] | None = None
+
+
+#: Every key that fills a field by itself. The first key of a field is the one that we write.
+KEYS: dict[str, Key] = {
+    "eid": Key("id", 36, _uuid),
+    "dtm": Key("created", 20, _milliseconds),
+    "stm": Key("sent", 20, _milliseconds),
+    "ttm": Key("true", 20, _milliseconds),
+    "tv": Key("tracker", 100),
+    "tna": Key("namespace", 128),
+    "aid": Key("app_id", 255),
+    "p": Key("platform", 255, _platform),
+    "uid": Key("user_id", 255),
+    "duid": Key("anonymous_id", 128),
+    "tnuid": Key("network_id", 128),
+    "fp": Key("fingerprint", 128),
+    "sid": Key("session_id", 36, _uuid),
+    "vid": Key("session_index", 11, _integer),
+    "ip": Key("ip", 128, _address),
+    "ua": Key("user_agent", 1000),
+    "url": Key("page_url", 10000),
+    "page": Key("page_title", 2000),
+    "refr": Key("referrer", 10000),
+    "lang": Key("language", 255),
+    "tz": Key("time_zone", 255),
+    "cd": Key("color_depth", 12),
+    "cs": Key("charset", 128),
+    "res": Key("resolution", 21, _size),
+    "vp": Key("viewport", 21, _size),
+    "ds": Key("document_size", 21, _size),
+    "cookie": Key("cookies", 1, _flag),
+    "pp_mix": Key("x_min", 11, _integer),
+    "pp_max": Key("x_max", 11, _integer),
+    "pp_miy": Key("y_min", 11, _integer),
+    "pp_may": Key("y_max", 11, _integer),
+    "se_ca": Key("category", 1000),
+    "se_ac": Key("action", 1000),
+    "se_la": Key("label", 4096),
+    "se_pr": Key("property_", 1000),
+    "se_va": Key("value", 255, _number),
+    "tr_id": Key("order_id", 255),
+    "tr_af": Key("affiliation", 255),
+    "tr_tt": Key("total", 255, _number),
+    "tr_tx": Key("tax", 255, _number),
+    "tr_sh": Key("shipping", 255, _number),
+    "tr_ci": Key("city", 255),
+    "tr_st": Key("state", 255),
+    "tr_co": Key("country", 255),
+    "tr_cu": Key("currency", 3),
+    "ti_id": Key("order_id", 255),
+    "ti_sk": Key("sku", 255),
+    "ti_nm": Key("item_name", 255),
+    "ti_ca": Key("item_category", 255),
+    "ti_pr": Key("price", 255, _number),
+    "ti_qu": Key("quantity", 11, _integer),
+    "ti_cu": Key("currency", 3),
+    # older spellings, read but never written
+    "nuid": Key("network_id", 128),
+    "ti_na": Key("item_name", 255),
+    "ev_ca": Key("category", 1000),
+    "ev_ac": Key("action", 1000),
+    "ev_la": Key("label", 4096),
+    "ev_pr": Key("property_", 1000),
+    "ev_va": Key("value", 255, _number),
+}
+#: When both spellings of a field are there, these give way to the first of KEYS.
+_OLDER = frozenset(("nuid", "ti_na", "ev_ca", "ev_ac", "ev_la", "ev_pr", "ev_va"))
+#: Keys that ``decode`` reads by hand.
+_BY_HAND = frozenset(("e", "ue_px", "ue_pr", "cx", "co"))
+
+_WIRE: dict[str, str] = {}
+for _key, _meaning in KEYS.items():
+    _WIRE.setdefault(_meaning.field, _key)
+_ITEM_WIRE = _WIRE | {"order_id": "ti_id", "currency": "ti_cu"}
+
+
+_Status = Annotated[int, msgspec.Meta(ge=100, le=999)]
+_Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=3e38)]
+_Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class _Request(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, rename="camel"):
+    """Our request context: field names are those of Event, on the wire in camel case.
+
+    A number outside of its bounds must not get any further: the column could not hold it, and
+    what cannot be loaded stands in the way of everything behind it.
+    """
+
+    request_id: str | None = None
+    method: str | None = None
+    route: str | None = None
+    status: _Status | None = None
+    duration_ms: _Milliseconds | None = None
+    request_bytes: _Bytes | None = None
+    response_bytes: _Bytes | None = None
+
+
+_REQUEST_FIELDS = frozenset(_Request.__struct_fields__)
+_REQUEST_WIRE = dict(
+    zip(_Request.__struct_fields__, _Request.__struct_encode_fields__, strict=True)
+)
+_TEXT: dict[type, Callable[[Any], str]] = {int: str, float: repr, bool: "01".__getitem__}
+_to_json = msgspec.json.Encoder().encode
+_to_builtins = msgspec.to_builtins
+
+
+def encode(event: Event, *, base64: bool = True) -> dict[str, str]:
+    """The tp2 payload of an event: wire keys to text values.
+
+    ``base64``: whether the JSON of properties and contexts is base64-coded (``ue_px``, ``cx``)
+    or plain (``ue_pr``, ``co``).
+    """
+    wire = _ITEM_WIRE if event.kind == "transaction_item" else _WIRE
+    # to_builtins names only the fields that are set, in C; a loop over all fields would cost
+    # more than everything else here.
+    facts = _to_builtins(event, enc_hook=str)
+    payload = {
+        wire[field]: value if value.__class__ is str else _TEXT[value.__class__](value)
+        for field, value in facts.items()
+        if field in wire
+    }
+    payload["e"] = CODES[event.kind]
+    if event.properties is not None:
+        envelope = {"schema": UNSTRUCT_SCHEMA, "data": facts["properties"]}
+        _put_json(payload, "ue_px", "ue_pr", envelope, base64)
+    contexts = facts.get("contexts", ())
+    if not _REQUEST_FIELDS.isdisjoint(facts):
+        request = {k: facts[f] for f, k in _REQUEST_WIRE.items() if f in facts}
+        contexts = [*contexts, {"schema": REQUEST_SCHEMA, "data": request}]
+    if contexts:
+        _put_json(payload, "cx", "co", {"schema": CONTEXTS_SCHEMA, "data": contexts}, base64)
+    if event.extra:
+        payload.update(event.extra)
+    return payload
+
+
+def _put_json(payload: dict[str, str], coded: str, plain: str, value: Any, base64: bool) -> None:
+    text = _to_json(value)
+    if base64:
+        payload[coded] = urlsafe_b64encode(text).decode("ascii")
+    else:
+        payload[plain] = text.decode()
+
+
+def encode_body(payloads: Iterable[bytes]) -> bytes:
+    """The body of a POST from payloads that are JSON already."""
+    return b'{"schema":"%b","data":[%b]}' % (PAYLOAD_SCHEMA.encode(), b",".join(payloads))
+
+
+def decode(payload: Mapping[str, str], *, strict: bool = True) -> Event:
+    """The event of a tp2 payload.
+
+    ``strict``: ``tv``, ``p`` and ``e`` are required, as ``payload_data`` demands of a POST; the
+    GET form demands only ``e``. Raises InvalidEvent with the reason ``missing_field``,
+    ``unknown_event``, ``wrong_type``, ``too_long`` or ``invalid_json_field``.
+    """
+    kind = _kind(payload, strict)
+    facts: dict[str, Any] = {"kind": kind}
+    extra: dict[str, str] = {}
+    for key, text in payload.items():
+        meaning = KEYS.get(key)
+        if meaning is None:
+            if key not in _BY_HAND:
+                extra[key] = text
+            continue
+        field, limit, read = meaning
+        if not text.isprintable():
+            text = _printable(text)
+        if not text or (key in _OLDER and field in facts):
+            continue
+        if len(text) > limit:
+            raise InvalidEvent(
+                "too_long", f"{key} has {len(text)} characters, {limit} are the most"
+            )
+        if read is None:
+            facts[field] = text
+            continue
+        try:
+            value = read(text)
+        except ValueError as error:
+            raise InvalidEvent("wrong_type", f"{key} is {text[:80]!r}: {error}") from None
+        if value is not None:
+            facts[field] = value
+    if (properties := _read_json(payload, "ue_px", "ue_pr", "unstruct_event")) is not None:
+        facts["properties"] = _self_describing(properties, "ue_pr")
+    if (contexts := _read_json(payload, "cx", "co", "contexts")) is not None:
+        _unfold(contexts, facts)
+    if extra:
+        facts["extra"] = extra
+    if "id" not in facts:
+        facts["id"] = new_id()
+    facts["name"] = event_name(kind, facts.get("properties"))
+    return Event(**facts)
+
+
+def event_name(kind: Kind, properties: SelfDescribingJson | None) -> str:
+    """The column ``event_name``: our own name of a native ``track`` call, else Snowplow's."""
+    if kind == "struct":
+        return "event"
+    if kind != "unstruct" or properties is None:
+        return kind
+    if properties.schema == TRACK_SCHEMA and isinstance(properties.data, dict):
+        return str(properties.data.get("name", "track"))
+    return properties.schema.split("/")[1]
+
+
+def _kind(payload: Mapping[str, str], strict: bool) -> Kind:
+    for key in ("e", "tv", "p") if strict else ("e",):
+        if not payload.get(key):
+            raise InvalidEvent("missing_field", f"{key} is missing; e, tv and p are required")
+    kind = KINDS.get(payload["e"])
+    if kind is None:
+        raise InvalidEvent("unknown_event", f"e is {payload['e'][:80]!r}, not a known event type")
+    return kind
+
+
+def _printable(text: str) -> str:
+    """Tabs become four spaces and control characters go, as Snowplow's enrichment does it."""
+    return "".join(c for c in text.replace("\t", "    ") if c >= " " and not "\x7f" <= c <= "\x9f")
+
+
+class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
+    schema: str
+    data: Any
+
+
+_read_envelope = msgspec.json.Decoder(_Envelope).decode
+
+
+def _read_json(payload: Mapping[str, str], coded: str, plain: str, name: str) -> Any:
+    """The ``data`` of a JSON field that is present either base64-coded or plain; None if absent."""
+    if text := payload.get(coded):
+        key = coded
+        try:
+            # Python's tracker pads, JavaScript's does not; some write the ordinary alphabet.
+            padded = text.rstrip("=").replace("+", "-").replace("/", "_").encode("ascii")
+            raw = urlsafe_b64decode(padded + b"=" * (-len(padded) % 4))
+        except (binascii.Error, UnicodeEncodeError):
+            raise InvalidEvent("invalid_json_field", f"{key} is not base64") from None
+    elif text := payload.get(plain):
+        key = plain
+        raw = text.encode("utf-8", "replace")
+    else:
+        return None
+    try:
+        envelope = _read_envelope(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidEvent("invalid_json_field", f"{key}: {error}") from None
+    if not envelope.schema.startswith(f"{VENDOR}/{name}/jsonschema/1-0-"):
+        raise InvalidEvent(
+            "invalid_json_field", f"{key} has the schema {envelope.schema[:120]!r}, not {name}"
+        )
+    return envelope.data
+
+
+def _self_describing(value: Any, key: str) -> SelfDescribingJson:
+    if not isinstance(value, dict) or value.keys() != {"schema", "data"}:
+        raise InvalidEvent("invalid_json_field", f"{key}: expected exactly 'schema' and 'data'")
+    schema = value["schema"]
+    if not isinstance(schema, str) or not SCHEMA_REFERENCE.fullmatch(schema):
+        raise InvalidEvent("invalid_json_field", f"{key}: {schema!r:.120} is no schema reference")
+    return SelfDescribingJson(schema, value["data"])
+
+
+def _unfold(contexts: Any, facts: dict[str, Any]) -> None:
+    """Put our request context back into the fields it came from, and keep the other contexts."""
+    if not isinstance(contexts, list):
+        raise InvalidEvent("invalid_json_field", "co: expected a list of contexts")
+    kept = []
+    for value in contexts:
+        context = _self_describing(value, "co")
+        if context.schema != REQUEST_SCHEMA:
+            kept.append(context)
+            continue
+        try:
+            request = msgspec.convert(context.data, _Request)
+        except msgspec.ValidationError as error:
+            raise InvalidEvent("invalid_json_field", f"request context: {error}") from None
+        facts.update((f, v) for f in _REQUEST_FIELDS if (v := getattr(request, f)) is not None)
+    if kept:
+        facts["contexts"] = tuple(kept)
+
+
+@cache  # made by the first event that is decoded; a tracker never needs it
+def _typed_reader() -> Callable[[bytes], msgspec.Struct]:
+    """Reads JSON into a struct with a typed field for each wire key, so that msgspec checks types
+    and limits while it parses. Required are the keys that ``payload_data`` requires."""
+    types: dict[Callable[[str], Any] | None, Any] = {
+        _integer: Annotated[int, msgspec.Meta(ge=-_INT32 - 1, le=_INT32)],
+        _milliseconds: Annotated[int, msgspec.Meta(ge=0, le=_LAST_MILLISECOND)],
+        _number: int | Annotated[float, msgspec.Meta(ge=-1e308, le=1e308)],  # no NaN, no infinity
+        _flag: Literal["0", "1"],
+        _platform: Literal[tuple(PLATFORMS)],
+    }
+    fields: list[Any] = [("e", Literal[tuple(KINDS)]), ("tv", str), ("p", types[_platform])]
+    fields += [(key, str | None, None) for key in ("ue_px", "ue_pr", "cx", "co")]
+    for key, meaning in KEYS.items():
+        if key not in _OLDER and key not in ("tv", "p"):
+            text = Annotated[str, msgspec.Meta(max_length=meaning.limit)]
+            fields.append((key, types.get(meaning.read, text) | None, None))
+    payload = msgspec.defstruct(
+        "TypedPayload", fields, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+    )
+    return msgspec.json.Decoder(payload, strict=False).decode
+
+
+_FIELDS = {key: meaning.field for key, meaning in KEYS.items()}
+_known_size = lru_cache(maxsize=4096)(_size)
+_SIZES = ("resolution", "viewport", "document_size")
+_JSON_KEYS = frozenset(("ue_px", "ue_pr", "cx", "co"))
+
+
+def decode_event(raw: bytes) -> Event:
+    """The event of one JSON object of a POST body; raises InvalidEvent as ``decode`` does.
+
+    Nearly every event can be read in C, by types. Whatever is unusual in the least (escapes,
+    control characters, empty texts, older keys, anything wrong) goes the way of ``decode``, which
+    knows what to do or what to say.
+    """
+    # In valid UTF-8 a control character beyond ASCII begins with C2.
+    if not (b"\\" in raw or b'""' in raw or b"\x7f" in raw or b"\xc2" in raw):
+        try:
+            return _from_typed(_to_builtins(_typed_reader()(raw)))
+        except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
+            pass  # InvalidEvent is a ValueError too: the long way says it best
+    return decode(decode_payload(raw))
+
+
+def _from_typed(payload: dict[str, Any]) -> Event:
+    kind = KINDS[payload.pop("e")]
+    properties = contexts = None
+    if not _JSON_KEYS.isdisjoint(payload):
+        properties = _read_json(payload, "ue_px", "ue_pr", "unstruct_event")
+        contexts = _read_json(payload, "cx", "co", "contexts")
+        for key in _JSON_KEYS:
+            payload.pop(key, None)
+    facts = {_FIELDS[key]: value for key, value in payload.items()}
+    if "id" not in facts:
+        facts["id"] = new_id()
+    elif not _UUID.fullmatch(facts["id"]):
+        facts["id"] = _uuid(facts["id"])
+    for field in _SIZES:
+        if field in facts:
+            _known_size(facts[field])
+    if "session_id" in facts:
+        facts["session_id"] = _uuid(facts["session_id"])
+    if "ip" in facts:
+        facts["ip"] = _address(facts["ip"])
+    if "cookies" in facts:
+        facts["cookies"] = facts["cookies"] == "1"
+    if properties:
+        facts["properties"] = _self_describing(properties, "ue_pr")
+    if contexts:
+        _unfold(contexts, facts)
+    name = kind if kind == "page_view" else event_name(kind, facts.get("properties"))
+    return Event(kind=kind, name=name, **facts)
+
+
+class _Body(msgspec.Struct):
+    schema: str
+    data: list[msgspec.Raw]
+
+
+_read_body = msgspec.json.Decoder(_Body).decode
+_read_texts = msgspec.json.Decoder(dict[str, str]).decode
+
+
+def decode_body(body: bytes) -> list[bytes]:
+    """The JSON of each event of a POST body, for ``decode_payload``.
+
+    Raises InvalidBody with the reason ``invalid_json``, ``invalid_envelope``, ``unknown_schema``
+    or ``empty_batch``.
+    """
+    try:
+        envelope = _read_body(body)
+    except msgspec.ValidationError as error:
+        raise InvalidBody("invalid_envelope", f"body: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        envelope = _read_body_leniently(body)
+    if not envelope.schema.startswith(f"{VENDOR}/payload_data/jsonschema/1-0-"):
+        raise InvalidBody("unknown_schema", f"body has the schema {envelope.schema[:120]!r}")
+    if not envelope.data:
+        raise InvalidBody("empty_batch", "body: data holds no event")
+    return [bytes(raw) for raw in envelope.data]
+
+
+def _read_body_leniently(body: bytes) -> _Body:
+    """Read what is almost JSON (NaN, lone surrogates, broken UTF-8), so that one event which
+    holds such a thing does not take its neighbours with it."""
+    try:
+        value = json.loads(body.decode("utf-8", "replace"))
+    except (ValueError, RecursionError) as error:
+        raise InvalidBody("invalid_json", f"body: {error}") from None
+    match value:
+        case {"schema": str(schema), "data": list(data)}:
+            return _Body(schema, [msgspec.Raw(json.dumps(item).encode()) for item in data])
+    raise InvalidBody("invalid_envelope", "body: expected an object with 'schema' and 'data'")
+
+
+def decode_payload(raw: bytes) -> dict[str, str]:
+    """One event of a POST body as wire keys to text values.
+
+    ``payload_data`` demands text; numbers, as trackers of version 0.4 sent them, are read too.
+    Raises InvalidEvent with the reason ``invalid_json``, ``not_an_object`` or ``wrong_type``.
+    """
+    try:
+        return _read_texts(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        payload = json.loads(raw.decode("utf-8", "replace"))
+    except (ValueError, RecursionError) as error:
+        raise InvalidEvent("invalid_json", f"an event of the body: {error}") from None
+    if not isinstance(payload, dict):
+        raise InvalidEvent("not_an_object", "an event of the body is not an object")
+    return {
+        _encodable(key): _text(key, value) for key, value in payload.items() if value is not None
+    }
+
+
+def _encodable(text: str) -> str:
+    """A lone surrogate has no UTF-8 form, so it could not be kept."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _text(key: str, value: Any) -> str:
+    if isinstance(value, str):
+        return _encodable(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidEvent("wrong_type", f"{key[:80]} is a JSON {type(value).__name__}, not text")
+    if not math.isfinite(value):
+        raise InvalidEvent("wrong_type", f"{key[:80]} is {value}, not a finite number")
+    return repr(value)
+
+
+def decode_query(query: bytes) -> dict[str, str]:
+    """The payload of a GET, from its raw query string."""
+    pairs = parse_qsl(query.decode("utf-8", "replace"), keep_blank_values=True, errors="replace")
+    return dict(pairs)
