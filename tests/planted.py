@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -271,20 +270,18 @@ class World:
 
 
 class SmallWarehouse:
-    """The least that is a Warehouse: DuckDB in memory, a cursor for each thread."""
+    """The least that is a Warehouse: DuckDB in memory, a cursor for each question."""
 
     def __init__(self) -> None:
         self._root = duckdb.connect(config={"threads": 2})
         self._root.execute(DUCKDB_TABLES)
-        self._local = threading.local()
         self.asked: list[str] = []
 
     def query(self, sql: str, params: Sequence[Any] = ()) -> Table:
         self.asked.append(sql)
-        if not hasattr(self._local, "cursor"):
-            self._local.cursor = self._root.cursor()
-        found = self._local.cursor.execute(sql, list(params))
-        return Table([column[0] for column in found.description or ()], found.fetchall())
+        with self._root.cursor() as cursor:
+            cursor.execute(sql, list(params))
+            return Table([column[0] for column in cursor.description or ()], cursor.fetchall())
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         marks = ", ".join("?" * len(columns))

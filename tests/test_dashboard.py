@@ -88,7 +88,9 @@ class Page(HTMLParser):
         self.elements: list[tuple[str, dict[str, str]]] = []
         self.texts: list[str] = []
         self.rows: dict[str, list[tuple[str, int, int, str]]] = {}
-        self._panel, self._row = "", {"label": "", "href": "", "numbers": [], "in": False}
+        self._panel = self._label = self._href = ""
+        self._numbers: list[int] = []
+        self._in_link = False
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -98,23 +100,23 @@ class Page(HTMLParser):
             self._panel = found["id"].removeprefix("panel-")
             self.rows[self._panel] = []
         elif tag == "tr":
-            self._row = {"label": "", "href": "", "numbers": [], "in": False}
-        elif tag == "a" and self._row["href"] == "":
-            self._row |= {"href": found.get("href", ""), "in": True}
+            self._label, self._href, self._numbers = "", "", []
+        elif tag == "a" and not self._href:
+            self._href, self._in_link = found.get("href", ""), True
         elif tag == "data" and "id" not in found:
-            self._row["numbers"].append(int(found["value"]))
+            self._numbers.append(int(found["value"]))
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "a":
-            self._row["in"] = False
-        elif tag == "tr" and self._row["numbers"]:
-            row = self._row
-            self.rows[self._panel].append((row["label"], *row["numbers"], row["href"]))
+            self._in_link = False
+        elif tag == "tr" and self._numbers:
+            first, second = self._numbers
+            self.rows[self._panel].append((self._label, first, second, self._href))
 
     def handle_data(self, data: str) -> None:
         self.texts.append(data)
-        if self._row["in"]:
-            self._row["label"] += data
+        if self._in_link:
+            self._label += data
 
     def value(self, name: str) -> str:
         """The number with this id, as machines read it."""
@@ -911,7 +913,8 @@ def test_hostile_titles_stay_text_in_a_browser(access: Access, browser, hostile:
     with served(hostile.app) as base:
         page = browser.new_context(base_url=base).new_page()
         said: list[str] = []
-        page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("console", lambda line: said.append(line.text))
         page.goto(access.login_path())
         page.locator("#panel-pages tbody a").first.click()
         page.locator(".chips").wait_for()

@@ -27,8 +27,8 @@ ZONES = [
 NOW = at("2025-11-20 15:20", "Europe/Berlin")
 
 
-def parse(now: int = NOW, **query: str) -> Period:
-    return Period.parse(query, now=now, time_zone="Europe/Berlin")
+def parse(**query: str) -> Period:
+    return Period.parse(query, now=NOW, time_zone="Europe/Berlin")
 
 
 @pytest.mark.parametrize(

@@ -65,8 +65,8 @@ def warehouse(world: World):
     return world.warehouse()
 
 
-def ask(period: str = "30d", zone: str = "UTC", now: int = NOW, **filters: str) -> Question:
-    return Question(SITE, Period.parse({"period": period}, now=now, time_zone=zone), now, filters)
+def ask(period: str = "30d", zone: str = "UTC", **filters: str) -> Question:
+    return Question(SITE, Period.parse({"period": period}, now=NOW, time_zone=zone), NOW, filters)
 
 
 def test_the_planted_crowd_has_what_reports_could_get_wrong(world: World) -> None:

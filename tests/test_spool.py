@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -98,7 +99,7 @@ def test_damage_anywhere_in_the_middle_costs_one_frame_and_shows_as_a_gap(tmp_pa
             texts = [b"one", b"TWTW\x01two", b"three", b"4"]
             del texts[hit]
             assert [one.payload for one in found] == texts, (place, change)
-            gaps = [b.start - a.end for a, b in zip(found, found[1:], strict=False)]
+            gaps = [b.start - a.end for a, b in itertools.pairwise(found)]
             assert sum(gaps) == len(frames[hit])
 
 

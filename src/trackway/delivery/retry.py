@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from time import time
 
 #: Answers that may turn into success later. Everything else outside 2xx is final.
@@ -30,9 +29,11 @@ class Backoff:
 
     def failed(self, retry_after: float | None = None) -> float:
         """Count a failure; how many seconds to wait. ``retry_after`` is a minimum."""
+        from random import uniform  # only who fails needs it; imports cost the host's start
+
         ceiling = min(self.longest, self.first * 2.0**self.failures)
         self.failures = min(self.failures + 1, 30)
-        return max(random.uniform(0.0, ceiling), retry_after or 0.0)
+        return max(uniform(0.0, ceiling), retry_after or 0.0)
 
 
 def parse_retry_after(value: str | None) -> float | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Unpack
-from urllib.parse import quote
 
 from trackway.integrations.recording import Options, RecordedRequest, Recorder
+from trackway.integrations.request import full_url, quote_path
 from trackway.tracker import Tracker
 
 # -- import guard
@@ -101,9 +101,9 @@ class _AsgiRequest:
             name, port = scope.get("server") or ("localhost", None)
             host = f"{name}:{port}" if port else name
         raw: bytes | None = scope.get("raw_path")
-        path = raw.partition(b"?")[0].decode("latin-1") if raw else quote(scope["path"])
+        path = raw.partition(b"?")[0].decode("latin-1") if raw else quote_path(scope["path"])
         query = scope.get("query_string", b"").decode("latin-1")
-        return f"{scope.get('scheme', 'http')}://{host}{path}" + (f"?{query}" if query else "")
+        return full_url(scope.get("scheme", "http"), host, path, query)
 
     def peer(self) -> str | None:
         client = self._scope.get("client")
@@ -114,8 +114,8 @@ class _AsgiRequest:
         route = scope.get("route")
         # FastAPI notes the prefixes of included routers here, and not in the route.
         included = (scope.get("fastapi") or {}).get("effective_route_context")
-        if included is not None and route in (None, included.original_route):
-            route = included.starlette_route or included
+        if included is not None and route in (None, getattr(included, "original_route", None)):
+            route = getattr(included, "starlette_route", None) or included
         path: str | None = getattr(route, "path", None)
         if path is None or "app_root_path" not in scope:
             return path

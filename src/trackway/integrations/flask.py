@@ -8,6 +8,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from trackway.errors import MissingExtra, SettingError
 from trackway.integrations.recording import Options, RecordedRequest, Recorder
+from trackway.integrations.request import full_url, quote_path
 from trackway.tracker import Tracker
 
 # -- import guard
@@ -150,7 +151,12 @@ class _FlaskRequest:
         return self._environ.get(key if key == "CONTENT_LENGTH" else f"HTTP_{key}")
 
     def url(self) -> str:
-        return self.native().url
+        environ = self._environ
+        host = environ.get("HTTP_HOST") or f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
+        # WSGI hands over the bytes of the path as Latin-1 text (PEP 3333).
+        path = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}".encode("latin-1")
+        query = environ.get("QUERY_STRING", "")
+        return full_url(environ["wsgi.url_scheme"], host, quote_path(path), query)
 
     def peer(self) -> str | None:
         return self._environ.get("REMOTE_ADDR") or None

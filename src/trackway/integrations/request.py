@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import msgspec
 
@@ -87,6 +88,16 @@ def read_facts(request: Request, proxies: Proxies) -> RequestFacts:
         request_id=sane_request_id(header("x-request-id")) or new_id(),
         request_bytes=int(length) if length.isascii() and length.isdigit() else None,
     )
+
+
+def quote_path(path: str | bytes) -> str:
+    """The path of a URL, with what may not stand there escaped (RFC 3986, 3.3)."""
+    return quote(path, safe="/:@!$&'()*+,;=")
+
+
+def full_url(scheme: str, host: str, path: str, query: str) -> str:
+    """Put a URL together; path and query are escaped already."""
+    return f"{scheme}://{host}{path}?{query}" if query else f"{scheme}://{host}{path}"
 
 
 def is_page_view(method: str, status: int, content_type: str | None, header: Headers) -> bool:

@@ -16,7 +16,6 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, lru_cache
 from typing import Annotated, Any, Literal, NamedTuple
-from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -560,5 +559,7 @@ def _text(key: str, value: Any) -> str:
 
 def decode_query(query: bytes) -> dict[str, str]:
     """The payload of a GET, from its raw query string."""
+    from urllib.parse import parse_qsl  # a tracker, which only encodes, starts without it
+
     pairs = parse_qsl(query.decode("utf-8", "replace"), keep_blank_values=True, errors="replace")
     return dict(pairs)

@@ -88,8 +88,8 @@ class Truth:
 
     @property
     def views_per_visit(self) -> float:
-        """Page views of a visit, on the average; 0 without visits."""
-        return self.visit_views / self.visits if self.visits else 0.0
+        """Page views for each visit; 0 without visits."""
+        return self.page_views / self.visits if self.visits else 0.0
 
     @property
     def bounce_rate(self) -> float:
