@@ -1,5 +1,4 @@
-"""The loader: every event once, every field in its column, people and sessions as an oracle
-that knows no SQL says."""
+"""The loader: every event once, every field in its column, people and sessions as an oracle says."""
 
 from __future__ import annotations
 
@@ -204,23 +203,31 @@ def test_damage_in_a_segment_costs_only_what_is_damaged(folder: Folder) -> None:
 
 
 def test_a_load_that_fails_leaves_nothing_behind_and_can_be_repeated(folder: Folder) -> None:
-    good = event()
-    segment, start = folder.append(good)
+    segment, start = folder.append(event())
     folder.loader.load(segment)
-    torn = msgspec.json.encode(event()) + b"\n" + b'{"id": "no uuid", "received": 1}\n'
-    folder.spool.append(frame(torn, kind=EVENTS, records=2))
-    for _ in range(2):
-        with pytest.raises(WarehouseError, match="cannot be loaded"):
-            folder.loader.load(segment)
+    folder.append(event(), event())
+    folder.warehouse.close()  # as bad as a disk that is gone
+    with pytest.raises(WarehouseError):
+        folder.loader.load(segment)
+    folder.open()
     assert folder.loader.position(segment) == start
-    assert folder.rows("SELECT event_id FROM events") == [(UUID(good.id),)]
     assert list(folder.warehouse.staging.iterdir()) == []
-    # The loader is not broken by it.
-    other = Spool(folder.path / "other")
-    lines = msgspec.json.encode(event()) + b"\n"
-    place = other.append(frame(lines, kind=EVENTS, records=1))
-    assert folder.loader.load(*place) == Loaded(stored=1)
-    other.close()
+    assert folder.loader.load(segment) == Loaded(stored=2)
+
+
+def test_a_line_that_cannot_be_loaded_becomes_a_bad_row_and_holds_nothing_back(
+    folder: Folder,
+) -> None:
+    good = [msgspec.json.encode(event()) + b"\n" for _ in range(20)]
+    refused = [b'{"id": "no uuid", "received": 1}\n', b'{"id": tor\n']
+    lines = [*good[:7], refused[0], *good[7:], refused[1]]
+    segment, end = folder.spool.append(frame(b"".join(lines), kind=EVENTS, records=len(lines)))
+    assert folder.loader.load(segment) == Loaded(stored=20, bad=2)
+    assert folder.loader.position(segment) == end
+    assert folder.rows("SELECT raw, reason FROM bad_rows ORDER BY raw") == [
+        (line, "unloadable") for line in sorted(refused)
+    ]
+    assert folder.load(event()) == Loaded(stored=1)
 
 
 def test_what_a_killed_load_left_in_the_staging_folder_is_removed(folder: Folder) -> None:

@@ -70,7 +70,10 @@ class Loading:
         for segment in segments:
             if segment != active:
                 self.total += self.loader.load(segment)
-                self.journal.spool.remove(segment)
+                if segment.name in self.loader.damaged:
+                    self.journal.spool.set_aside(segment)
+                else:
+                    self.journal.spool.remove(segment)
                 self.loader.forget(segment)
             elif durable is not None and durable[0] == segment:
                 self.total += self.loader.load(segment, durable[1])

@@ -187,6 +187,13 @@ class Spool:
         with self._sizes:
             self._older -= size
 
+    def set_aside(self, segment: Path) -> None:
+        """Keep a damaged segment, which has been read as far as it can be, for a person to see."""
+        size = segment.stat().st_size
+        segment.rename(segment.with_suffix(".damaged"))
+        with self._sizes:
+            self._older -= size
+
     def close(self) -> None:
         """Sync and let go of the files and the lock."""
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Unpack
 
 from trackway.integrations.recording import Options, RecordedRequest, Recorder
@@ -20,7 +20,6 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
@@ -59,23 +58,24 @@ class TrackwayMiddleware:
 
 def _recording(recorded: RecordedRequest, send: Send) -> Send:
     """Tells the recorded request what goes out; what goes out stays the same but for the cookie."""
-    headers: Headers = []
+    headers: dict[str, str] = {}
 
     async def send_and_record(message: Message) -> None:
         nonlocal headers
         kind = message["type"]
         if kind == "http.response.start":
-            headers = list(message.get("headers") or ())
-            cookie = recorded.respond(message["status"], lambda name: _find(headers, name))
-            more = [(b"set-cookie", cookie.encode("latin-1"))] if cookie else []
-            message = {**message, "headers": headers + more}
+            raw = list(message.get("headers") or ())
+            headers = _by_name(raw)
+            if cookie := recorded.respond(message["status"], headers.get):
+                raw.append((b"set-cookie", cookie.encode("latin-1")))
+            message = {**message, "headers": raw}
         await send(message)
         if kind == "http.response.body":
             recorded.response_bytes += len(message.get("body", b""))
             if not message.get("more_body", False):
                 recorded.close()
         elif kind == "http.response.pathsend":  # the server reads the file itself
-            length = _find(headers, "content-length") or ""
+            length = headers.get("content-length", "")
             recorded.response_bytes += int(length) if length.isdecimal() else 0
 
     return send_and_record
@@ -89,10 +89,13 @@ class _AsgiRequest:
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
+        self._headers: dict[str, str] | None = None
         self.method: str = scope["method"]
 
     def header(self, name: str) -> str | None:
-        return _find(self._scope["headers"], name)
+        if self._headers is None:
+            self._headers = _by_name(self._scope["headers"])
+        return self._headers.get(name)
 
     def url(self) -> str:
         scope = self._scope
@@ -147,10 +150,12 @@ class _AsgiRequest:
         return self._scope if Request is None else Request(self._scope)
 
 
-def _find(headers: Headers, name: str) -> str | None:
-    wanted = name.encode("latin-1")
-    found = [value for key, value in headers if key.lower() == wanted]
-    return b", ".join(found).decode("latin-1") if found else None
+def _by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    named: dict[str, str] = {}
+    for key, value in headers:
+        name, text = key.decode("latin-1").lower(), value.decode("latin-1")
+        named[name] = f"{named[name]}, {text}" if name in named else text
+    return named
 
 
 # -- shutdown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any, Unpack
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -147,8 +148,7 @@ class _FlaskRequest:
         self.method: str = environ["REQUEST_METHOD"]
 
     def header(self, name: str) -> str | None:
-        key = name.upper().replace("-", "_")
-        return self._environ.get(key if key == "CONTENT_LENGTH" else f"HTTP_{key}")
+        return self._environ.get(_key(name))
 
     def url(self) -> str:
         environ = self._environ
@@ -183,6 +183,13 @@ class _FlaskRequest:
         if flask.has_request_context():
             return flask.request
         return flask.Request(self._environ, populate_request=False)
+
+
+@cache
+def _key(header: str) -> str:
+    """Where a WSGI environment has a header; we ask for a dozen of names, again and again."""
+    key = header.upper().replace("-", "_")
+    return key if key == "CONTENT_LENGTH" else f"HTTP_{key}"
 
 
 # -- shutdown

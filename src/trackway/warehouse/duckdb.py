@@ -50,6 +50,7 @@ class DuckWarehouse:
         self._duckdb = duckdb
         self._read_only = read_only
         self.Error: type[Exception] = duckdb.Error
+        self.DataErrors = (duckdb.DataError, duckdb.InvalidInputException)
         self.path = folder / "warehouse.duckdb"
         #: Where batches wait while they are loaded; the only folder that SQL can read.
         self.staging = folder / "staging"

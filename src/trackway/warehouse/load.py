@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from time import time_ns
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from trackway.delivery.spool import Frame, read_frames
 from trackway.errors import WarehouseError
+from trackway.ids import new_id
+from trackway.warehouse import load_sql
 from trackway.warehouse.duckdb import DuckWarehouse
-from trackway.warehouse.schema import (
-    COLUMNS,
-    DERIVED_MS,
-    DUPLICATE_WINDOW_MS,
-    IS_VIEW,
-    SESSION_ENTRY,
-    SESSION_GAP_MS,
-)
+from trackway.warehouse.schema import SESSION_GAP_MS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -74,6 +75,10 @@ class Loader:
     ) -> None:
         self.warehouse = warehouse
         self.batch_bytes = batch_bytes
+        #: Names of segments in which bytes were found that are no frame.
+        self.damaged: set[str] = set()
+        #: What DuckDB raises when the data is at fault, and not the disk or the memory.
+        self._unsound = warehouse.DataErrors
         self._event_columns = _columns(event_fields, _FIELD_TYPES)
         self._bad_columns = _columns(_BAD_FIELDS, _BAD_TYPES)
         for leftover in warehouse.staging.glob("*.ndjson"):
@@ -98,6 +103,7 @@ class Loader:
         for frame in read_frames(segment, start, end):
             if frame.start != start:
                 logger.error("%s: %d bytes are damaged", segment.name, frame.start - start)
+                self.damaged.add(segment.name)
             start = frame.end
             frames.append(frame)
             size += len(frame.payload)
@@ -111,238 +117,115 @@ class Loader:
     def forget(self, segment: Path) -> None:
         """Remove the position of a segment whose file is gone."""
         self.warehouse.query("DELETE FROM segments WHERE segment = ?", [segment.name])
+        self.damaged.discard(segment.name)
 
     def _commit(self, segment: Path, frames: list[Frame]) -> Loaded:
-        events = self._stage(segment, "events", [f.payload for f in frames if f.kind == EVENTS])
-        bad = self._stage(segment, "bad", [f.payload for f in frames if f.kind == BAD_ROWS])
-        db = self.warehouse.connection()
+        events = [frame.payload for frame in frames if frame.kind == EVENTS]
+        bad = [frame.payload for frame in frames if frame.kind == BAD_ROWS]
         try:
-            db.execute("BEGIN")
-            done = Loaded()
-            if events is not None:
-                done += self._load_events(db, events)
-            if bad is not None:
+            try:
+                return self._store(segment, frames[-1].end, events, bad)
+            except self._unsound as error:
+                logger.error("an event cannot be loaded, it becomes a bad row: %s", error)
+                sound, refused = self._sift(b"".join(events).splitlines(keepends=True))
+                bad += [_bad_row(line, str(error)) for line in refused]
+                return self._store(segment, frames[-1].end, sound, bad)
+        except self.warehouse.Error as error:
+            raise WarehouseError(f"{segment.name} cannot be loaded: {error}") from error
+
+    def _store(self, segment: Path, end: int, events: list[bytes], bad: list[bytes]) -> Loaded:
+        """The one transaction: the rows of the batch, and up to where the segment is loaded."""
+        with self._transaction() as db:
+            done = self._load_events(db, events) if events else Loaded()
+            if bad:
                 done += self._load_bad_rows(db, bad)
             db.execute("DELETE FROM segments WHERE segment = ?", [segment.name])
-            db.execute("INSERT INTO segments VALUES (?, ?)", [segment.name, frames[-1].end])
+            db.execute("INSERT INTO segments VALUES (?, ?)", [segment.name, end])
             db.execute("COMMIT")
-        except BaseException as error:
-            self.warehouse.roll_back(db)
-            if isinstance(error, self.warehouse.Error):
-                raise WarehouseError(f"{segment.name} cannot be loaded: {error}") from error
-            raise
-        finally:
-            for path in (events, bad):
-                if path is not None:
-                    path.unlink(missing_ok=True)
+            # temporary tables outlive the transaction, and these are the batch once more
+            db.execute("DROP TABLE IF EXISTS arrived; DROP TABLE IF EXISTS numbered")
         return done
 
-    def _stage(self, segment: Path, name: str, payloads: list[bytes]) -> Path | None:
+    def _sift(self, lines: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+        """Tell lines that can be loaded from those that cannot, by halves.
+
+        What reaches the spool has been checked, so this should never be needed. But one line
+        that DuckDB refuses would otherwise hold back everything behind it for ever.
+        """
+        try:
+            with self._transaction() as db:
+                self._load_events(db, lines)
+                db.execute("ROLLBACK")
+            return lines, []
+        except self._unsound:
+            if len(lines) == 1:
+                return [], lines
+        middle = len(lines) // 2
+        sound, refused = self._sift(lines[:middle])
+        more_sound, more_refused = self._sift(lines[middle:])
+        return sound + more_sound, refused + more_refused
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[DuckDBPyConnection]:
+        db = self.warehouse.connection()
+        db.execute("BEGIN")
+        try:
+            yield db
+        except BaseException:
+            self.warehouse.roll_back(db)
+            raise
+
+    @contextlib.contextmanager
+    def _staged(self, payloads: list[bytes]) -> Iterator[str]:
         """Put payloads where DuckDB can read them; not synced, the segment still has them."""
-        if not payloads:
-            return None
-        path = self.warehouse.staging / f"{segment.stem}-{name}.ndjson"
-        with os.fdopen(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as file:
-            file.writelines(payloads)
-        return path
+        path = self.warehouse.staging / "batch.ndjson"
+        try:
+            flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY
+            with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+                file.writelines(payloads)
+            yield str(path)
+        finally:
+            path.unlink(missing_ok=True)
 
-    def _load_bad_rows(self, db: DuckDBPyConnection, path: Path) -> Loaded:
-        db.execute(
-            f"""INSERT INTO bad_rows
-            SELECT id, epoch_ms(received), reason, message, site, path, content_type,
-                from_base64(raw)
-            FROM read_json(?, format = 'newline_delimited', columns = {{{self._bad_columns}}})""",
-            [str(path)],
-        )
-        (count,) = db.fetchall()[0]
-        db.execute(
-            f"""INSERT INTO ingest
-            SELECT site, time_bucket(INTERVAL 1 MINUTE, epoch_ms(received)), 'bad:' || reason,
-                count(*)
-            FROM read_json(?, format = 'newline_delimited', columns = {{{self._bad_columns}}})
-            GROUP BY ALL""",
-            [str(path)],
-        )
-        return Loaded(bad=int(count))
+    def _load_bad_rows(self, db: DuckDBPyConnection, payloads: list[bytes]) -> Loaded:
+        with self._staged(payloads) as path:
+            db.execute(load_sql.READ_BAD.format(columns=self._bad_columns), [path])
+        (count,) = db.execute(load_sql.BAD).fetchall()[0]
+        db.execute(load_sql.COUNT_BAD)
+        return Loaded(bad=count)
 
-    def _load_events(self, db: DuckDBPyConnection, path: Path) -> Loaded:
-        db.execute(
-            f"""CREATE OR REPLACE TEMP TABLE arrived AS
-            SELECT *, {DERIVED_MS} AS derived, row_number() OVER () AS arrival
-            FROM read_json(?, format = 'newline_delimited', columns = {{{self._event_columns}}})""",
-            [str(path)],
-        )
+    def _load_events(self, db: DuckDBPyConnection, payloads: list[bytes]) -> Loaded:
+        with self._staged(payloads) as path:
+            db.execute(load_sql.READ.format(columns=self._event_columns), [path])
         read, first, last = db.execute(
             "SELECT count(*), min(received), max(received) FROM arrived"
         ).fetchall()[0]
-        db.execute(_FRESH, {"first": first, "last": last})
+        db.execute(load_sql.FRESH, {"first": first, "last": last})
         stored, low, high = db.execute(
             "SELECT count(*), min(derived), max(derived) FROM fresh"
         ).fetchall()[0]
         if stored:
-            db.execute(_PEOPLE)
+            db.execute(load_sql.PEOPLE)
             (claims,) = db.execute("SELECT count(*) FROM claims").fetchall()[0]
             if claims:
-                db.execute(_CLAIM)
-            db.execute(_STORE)
-            db.execute(_TOUCHED, {"low": low - SESSION_GAP_MS, "high": high + SESSION_GAP_MS})
+                db.execute(load_sql.CLAIM)
+            db.execute(load_sql.STORE)
+            db.execute(
+                load_sql.TOUCHED, {"low": low - SESSION_GAP_MS, "high": high + SESSION_GAP_MS}
+            )
             if claims:
-                db.execute(_CLAIMED)
-            db.execute(_SESSIONS)
-        db.execute(_COUNT)
+                db.execute(load_sql.CLAIMED)
+            db.execute(load_sql.SESSIONS)
+        db.execute(load_sql.COUNT)
         return Loaded(stored=stored, duplicates=read - stored)
 
 
-# The steps of a load, in order. Temporary tables belong to the loader's own connection.
-
-#: Of the arrived events the new ones: the first of each id, unless the warehouse has it already.
-#: Only the columns that the next steps need; copying a hundred of them at each step costs more
-#: than all the steps.
-_FRESH = f"""
-CREATE OR REPLACE TEMP TABLE fresh AS
-SELECT * FROM (
-    SELECT arrival, site, id, received, derived, visitor, user_id, anonymous_id FROM arrived
-    QUALIFY row_number() OVER (PARTITION BY site, id ORDER BY received, arrival) = 1
-) AS a
-WHERE NOT EXISTS (
-    SELECT 1 FROM events AS e
-    WHERE e.event_id = a.id AND e.site = a.site
-      AND e.collector_tstamp BETWEEN epoch_ms($first - {DUPLICATE_WINDOW_MS})
-                                 AND epoch_ms($last + {DUPLICATE_WINDOW_MS})
-      AND abs(epoch_ms(e.collector_tstamp) - a.received) < {DUPLICATE_WINDOW_MS})
-"""
-
-#: Every visitor of the batch with its number, new visitors numbered on; and whose past an
-#: identified user takes over: an anonymous id belongs to the first who identifies with it.
-_PEOPLE = """
-CREATE OR REPLACE TEMP TABLE known AS
-SELECT w.site, w.visitor_id, w.first_seen, p.visitor, p.person
-FROM (
-    SELECT site, visitor_id, min(derived) AS first_seen
-    FROM (SELECT site, visitor AS visitor_id, derived FROM fresh
-          UNION ALL
-          SELECT site, 'a:' || anonymous_id, derived FROM fresh
-          WHERE user_id IS NOT NULL AND anonymous_id IS NOT NULL)
-    GROUP BY site, visitor_id
-) AS w
-LEFT JOIN people AS p ON p.site = w.site AND p.visitor_id = w.visitor_id;
-
-UPDATE known SET visitor = n.number, person = n.number
-FROM (SELECT site, visitor_id,
-             (SELECT coalesce(max(visitor), 0) FROM people)
-             + row_number() OVER (ORDER BY first_seen, site, visitor_id) AS number
-      FROM known WHERE visitor IS NULL) AS n
-WHERE known.site = n.site AND known.visitor_id = n.visitor_id;
-
-INSERT INTO people
-SELECT k.visitor, k.site, k.visitor_id, k.person, epoch_ms(k.first_seen)
-FROM known AS k
-WHERE k.visitor > (SELECT coalesce(max(visitor), 0) FROM people)
-ORDER BY k.visitor;
-
-CREATE OR REPLACE TEMP TABLE claims AS
-SELECT a.visitor, u.person
-FROM (SELECT site, anonymous_id, arg_min(user_id, (derived, arrival)) AS user_id
-      FROM fresh WHERE user_id IS NOT NULL AND anonymous_id IS NOT NULL
-      GROUP BY site, anonymous_id) AS f
-JOIN known AS a ON a.site = f.site AND a.visitor_id = 'a:' || f.anonymous_id
-JOIN known AS u ON u.site = f.site AND u.visitor_id = 'u:' || f.user_id
-WHERE a.person = a.visitor AND u.person <> a.person;
-"""
-
-_CLAIM = """
-UPDATE people SET person = c.person FROM claims AS c WHERE people.visitor = c.visitor;
-UPDATE known SET person = c.person FROM claims AS c WHERE known.visitor = c.visitor;
-"""
-
-_STORE = f"""
-CREATE OR REPLACE TEMP TABLE numbered AS
-SELECT f.arrival, k.visitor AS visitor_number, k.person, f.derived
-FROM fresh AS f JOIN known AS k ON k.site = f.site AND k.visitor_id = f.visitor;
-
-INSERT INTO events
-SELECT {", ".join(f"{column.source} AS {column.name}" for column in COLUMNS)}
-FROM arrived JOIN (SELECT arrival, visitor_number FROM numbered) USING (arrival)
-ORDER BY site, derived;
-"""
-
-_SESSION_COLUMNS = (
-    "site, started, ended, person, events, views, entered, left_at, exit_page, is_bot, "
-    + ", ".join(name for name, _ in SESSION_ENTRY)
-)
-
-#: The stored sessions that an event of the batch may lengthen, or join to another.
-_TOUCHED = f"""
-CREATE OR REPLACE TEMP TABLE touched AS
-SELECT s.rowid AS stored, {_SESSION_COLUMNS}
-FROM sessions AS s
-JOIN (SELECT person AS who, min(derived) - {SESSION_GAP_MS} AS low,
-             max(derived) + {SESSION_GAP_MS} AS high
-      FROM numbered GROUP BY person) AS b ON b.who = s.person
-WHERE s.ended >= epoch_ms($low) AND s.started <= epoch_ms($high)
-  AND epoch_ms(s.ended) >= b.low AND epoch_ms(s.started) <= b.high;
-"""
-
-#: The sessions of an anonymous past go to its person, whose own sessions they may join.
-_CLAIMED = f"""
-INSERT INTO touched BY NAME
-SELECT s.rowid AS stored, {_SESSION_COLUMNS.replace("person", "c.person AS person")}
-FROM sessions AS s JOIN claims AS c ON s.person = c.visitor;
-
-INSERT INTO touched BY NAME
-SELECT DISTINCT s.rowid AS stored, {_SESSION_COLUMNS.replace("person", "s.person")}
-FROM sessions AS s JOIN claims AS c ON s.person = c.person
-WHERE s.rowid NOT IN (SELECT stored FROM touched);
-"""
-
-_ENTRY_STRUCT = ", ".join(f"{name} := {name}" for name, _ in SESSION_ENTRY)
-_SOURCES = {column.name: column.source for column in COLUMNS}
-_ENTRY_FIELDS = ", ".join(f"{_SOURCES[column]} AS {name}" for name, column in SESSION_ENTRY)
-_VIEWED = IS_VIEW.replace("event_name", "name")
-
-#: A session is what gaps of at most half an hour hold together. Every event is a session of one
-#: event; sessions are intervals, and intervals that lie close enough melt into one. Nothing
-#: else of a session needs to be read again, however late an event comes.
-#: The entry facts are those of the first view, else those of the first event.
-_SESSIONS = f"""
-DELETE FROM sessions WHERE rowid IN (SELECT stored FROM touched);
-
-INSERT INTO sessions
-SELECT site, min(started), max(ended), person, sum(events), sum(views),
-       min(entered), max(left_at), arg_max(exit_page, left_at), bool_or(is_bot),
-       unnest(arg_min(struct_pack({_ENTRY_STRUCT}),
-                      coalesce(epoch_ms(entered), epoch_ms(started) + {10**15})))
-FROM (
-    SELECT *, sum(begins) OVER (PARTITION BY person ORDER BY started, ended
-                                ROWS UNBOUNDED PRECEDING) AS number
-    FROM (
-        SELECT *, (epoch_ms(started) - epoch_ms(max(ended) OVER (
-                       PARTITION BY person ORDER BY started, ended
-                       ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING))
-                   <= {SESSION_GAP_MS}) IS NOT TRUE AS begins
-        FROM (
-            SELECT {_SESSION_COLUMNS} FROM touched
-            UNION ALL BY NAME
-            SELECT site, moment AS started, moment AS ended, person, 1 AS events,
-                   viewed::INTEGER AS views, CASE WHEN viewed THEN moment END AS entered,
-                   CASE WHEN viewed THEN moment END AS left_at,
-                   CASE WHEN viewed THEN page_path END AS exit_page,
-                   coalesce(is_bot, false) AS is_bot, {_ENTRY_FIELDS}
-            FROM (SELECT *, epoch_ms(derived)::TIMESTAMP_MS AS moment, {_VIEWED} AS viewed
-                  FROM arrived JOIN (SELECT arrival, person FROM numbered) USING (arrival))
-        )
-    )
-)
-GROUP BY site, person, number
-ORDER BY site, min(started);
-"""
-
-_COUNT = """
-INSERT INTO ingest
-SELECT site, time_bucket(INTERVAL 1 MINUTE, epoch_ms(received)), outcome, count(*)
-FROM (SELECT site, received, 'stored' AS outcome FROM fresh
-      UNION ALL
-      SELECT site, received, 'duplicate' FROM arrived
-      WHERE arrival NOT IN (SELECT arrival FROM fresh))
-GROUP BY ALL;
-"""
+def _bad_row(line: bytes, message: str) -> bytes:
+    row = {
+        "id": new_id(),
+        "received": time_ns() // 1_000_000,
+        "reason": "unloadable",
+        "message": message,
+        "raw": base64.b64encode(line).decode("ascii"),
+    }
+    return msgspec.json.encode(row) + b"\n"

@@ -55,6 +55,8 @@ _SIZE = re.compile(r"[0-9]{1,10}x[0-9]{1,10}")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _INT32 = 2**31 - 1
+#: The longest name of an event, as our schema of it says.
+_NAME_LENGTH = 255
 #: The end of the year 9999, the last that the canonical model can hold.
 _LAST_MILLISECOND = 253_402_300_799_999
 
@@ -288,8 +290,7 @@ def decode(payload: Mapping[str, str], *, strict: bool = True) -> Event:
                 extra[key] = text
             continue
         field, limit, read = meaning
-        if not text.isprintable():
-            text = _printable(text)
+        text = _printable(text)
         if not text or (key in _OLDER and field in facts):
             continue
         if len(text) > limit:
@@ -324,7 +325,8 @@ def event_name(kind: Kind, properties: SelfDescribingJson | None) -> str:
     if kind != "unstruct" or properties is None:
         return kind
     if properties.schema == TRACK_SCHEMA and isinstance(properties.data, dict):
-        return str(properties.data.get("name", "track"))
+        name = _printable(str(properties.data.get("name") or "track"))
+        return name[:_NAME_LENGTH]
     return properties.schema.split("/")[1]
 
 
@@ -340,6 +342,8 @@ def _kind(payload: Mapping[str, str], strict: bool) -> Kind:
 
 def _printable(text: str) -> str:
     """Tabs become four spaces and control characters go, as Snowplow's enrichment does it."""
+    if text.isprintable():
+        return text
     return "".join(c for c in text.replace("\t", "    ") if c >= " " and not "\x7f" <= c <= "\x9f")
 
 
@@ -400,7 +404,10 @@ def _unfold(contexts: Any, facts: dict[str, Any]) -> None:
             request = msgspec.convert(context.data, _Request)
         except msgspec.ValidationError as error:
             raise InvalidEvent("invalid_json_field", f"request context: {error}") from None
-        facts.update((f, v) for f in _REQUEST_FIELDS if (v := getattr(request, f)) is not None)
+        for field in _REQUEST_FIELDS:
+            value = getattr(request, field)
+            if value is not None:
+                facts[field] = _printable(value) if isinstance(value, str) else value
     if kept:
         facts["contexts"] = tuple(kept)
 
