@@ -25,6 +25,7 @@ import uvicorn
 import werkzeug.serving
 from starlette.applications import Starlette
 from starlette.authentication import AuthCredentials, AuthenticationBackend, BaseUser, SimpleUser
+from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import Request
@@ -97,6 +98,8 @@ def flask_shop(tracker: Tracker, files: Path, options: dict[str, Any]) -> flask.
     @app.route("/answer", methods=["GET", "POST"])
     def answer():
         asked = flask.request.args
+        if "track" in asked:
+            tracker.track("Asked")
         headers = {"content-type": asked.get("type", "text/html")} | (
             {"cache-control": asked["cache"]} if "cache" in asked else {}
         )
@@ -106,13 +109,16 @@ def flask_shop(tracker: Tracker, files: Path, options: dict[str, Any]) -> flask.
     def stream():
         def chunks() -> Iterator[str]:
             yield "<p>"
+            time.sleep(0.02)
             tracker.track("Streamed")
             yield "ä" * 10
-            if "break" in flask_args:
+            if "break" in asked:
                 raise RuntimeError("broken stream")
 
-        flask_args = dict(flask.request.args)
-        return flask.Response(chunks(), content_type="text/html; charset=utf-8")
+        asked = dict(flask.request.args)  # the request is gone when the generator runs
+        response = flask.Response(chunks(), mimetype=asked.get("type", "text/html"))
+        response.call_on_close(lambda: tracker.track("Closed") and None)
+        return response
 
     @app.get("/boom")
     def boom():
@@ -161,6 +167,8 @@ def asgi_endpoints(tracker: Tracker) -> dict[str, Callable[[Request], Any]]:
 
     async def answer(request: Request):
         asked = request.query_params
+        if "track" in asked:
+            tracker.track("Asked")
         headers = {"cache-control": asked["cache"]} if "cache" in asked else {}
         kind = asked.get("type", "text/html")
         return Response("<p>Hello", int(asked.get("status", "200")), headers, kind)
@@ -168,12 +176,17 @@ def asgi_endpoints(tracker: Tracker) -> dict[str, Callable[[Request], Any]]:
     async def stream(request: Request):
         async def chunks() -> AsyncIterator[str]:
             yield "<p>"
+            await asyncio.sleep(0.02)
             tracker.track("Streamed")
             yield "ä" * 10
-            if "break" in request.query_params:
+            if "break" in asked:
                 raise RuntimeError("broken stream")
 
-        return StreamingResponse(chunks(), media_type="text/html")
+        asked = request.query_params
+        closed = BackgroundTask(tracker.track, "Closed")
+        return StreamingResponse(
+            chunks(), media_type=asked.get("type", "text/html"), background=closed
+        )
 
     async def boom(request: Request):
         tracker.track("Before the error")
@@ -330,6 +343,11 @@ def test_events_of_the_view_carry_the_request_but_no_status_duration_or_sizes(sh
         assert getattr(saw, field) == getattr(view, field) is not None
     assert saw.request_id == view.request_id == "from-the-proxy/1"
     assert (saw.status, saw.duration_ms, saw.request_bytes, saw.response_bytes) == (None,) * 4
+
+
+def test_the_size_of_the_request_stands_on_the_page_view_only(shop: Shop) -> None:
+    shop.client.request("GET", "/products/7", content=b"abc")
+    assert (shop.event("Saw").request_bytes, shop.event("page_view").request_bytes) == (None, 3)
 
 
 def test_the_id_of_the_page_view_is_known_to_the_page(shop: Shop) -> None:
@@ -512,19 +530,37 @@ def test_the_address_is_the_peers_unless_the_peer_is_a_trusted_proxy(
 def test_a_streamed_page_is_recorded_when_it_closes(shop: Shop) -> None:
     answer = shop.get("/stream")
     assert answer.text == "<p>" + "ä" * 10
-    assert [event.name for event in shop.sink.events] == ["Streamed", "page_view"]
-    streamed, view = shop.sink.events
+    # What the application does afterwards does not hold up the page view.
+    assert [event.name for event in shop.sink.events] == ["Streamed", "page_view", "Closed"]
+    streamed, view, closed = shop.sink.events
     assert view.response_bytes == len(answer.content) == 23
-    assert streamed.request_id == view.request_id
-    assert streamed.route == view.route == "/stream"
+    assert view.created is not None and streamed.created is not None
+    assert view.created < streamed.created
+    assert view.duration_ms is not None and view.duration_ms >= 20
+    assert streamed.request_id == view.request_id == closed.request_id
+    assert streamed.route == view.route == closed.route == "/stream"
+
+
+def test_events_in_a_stream_that_is_no_page_carry_the_request(
+    make_shop: Callable[..., Shop],
+) -> None:
+    shop = make_shop(anonymous_id=True)
+    answer = shop.get("/stream?type=application/x-ndjson")
+    assert [(event.name, event.route) for event in shop.sink.events] == [
+        ("Streamed", "/stream"),
+        ("Closed", "/stream"),
+    ]
+    # An id that was made too late for a cookie would name nobody who ever comes back.
+    given = {event.anonymous_id for event in shop.sink.events}
+    assert given == {read_anonymous_id(answer.headers.get("set-cookie"))}
 
 
 def test_a_stream_that_breaks_off_is_recorded_and_its_error_is_not_masked(shop: Shop) -> None:
     client = shop.new_client(masks_errors=False)
     with pytest.raises(RuntimeError, match="broken stream"):
         client.get("/stream?break=1", headers=BROWSER)
-    assert [event.name for event in shop.sink.events] == ["Streamed", "page_view"]
-    assert shop.views[0].response_bytes == 23
+    assert [event.name for event in shop.sink.events][:2] == ["Streamed", "page_view"]
+    assert [view.response_bytes for view in shop.views] == [23]
 
 
 def test_an_error_of_the_view_loses_no_event_and_is_not_masked(shop: Shop) -> None:
@@ -688,7 +724,8 @@ def test_a_response_that_a_shared_cache_may_keep_gets_no_cookie(
     shop = make_shop(anonymous_id=True)
     answer = shop.get("/answer?cache=public,%20max-age=60")
     assert "set-cookie" not in answer.headers
-    assert [view.anonymous_id for view in shop.views] == [None]
+    assert "set-cookie" not in shop.get("/answer?track=1&cache=s-maxage=60").headers
+    assert shop.views[0].anonymous_id is None
     assert not may_be_shared("private, max-age=60") and not may_be_shared(None)
 
 

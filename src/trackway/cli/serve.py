@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 from collections.abc import Callable
@@ -75,6 +76,10 @@ class Service:
         )
         server = Server(config)
         self.collector.start()
+        # What is here by now stays until the end: no need to look for garbage among it again
+        # and again while requests make and drop small objects.
+        gc.collect()
+        gc.freeze()
         # uvicorn raises the signal that ended it once more, for whoever was there before it.
         # What remains to be done is ours, so the first signal ends there; a second one kills,
         # which costs nothing that was acknowledged.

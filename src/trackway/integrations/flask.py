@@ -121,20 +121,15 @@ class _Body:
     def __next__(self) -> bytes:
         # Entered for each chunk, because the server may run other code between two of them.
         with self._recorded.scope():
-            chunk = next(self._chunks, None)
-        if chunk is None:
-            self._recorded.close()  # before the host does at the close what nobody waits for
-            raise StopIteration
+            chunk = next(self._chunks)
         self._recorded.response_bytes += len(chunk)
         return chunk
 
     def close(self) -> None:
-        try:
+        self._recorded.close()  # first: what the host does at the close, nobody waits for
+        if (close := getattr(self._body, "close", None)) is not None:
             with self._recorded.scope():
-                if (close := getattr(self._body, "close", None)) is not None:
-                    close()
-        finally:
-            self._recorded.close()
+                close()
 
 
 # -- request facts
