@@ -145,7 +145,7 @@ def run() -> None:
     """Build the points in and be the server."""
     if _point and _point not in POINTS:
         sys.exit(f"{_point!r} is no point; there are {', '.join(POINTS)}")
-    spool_module.os = _Os()  # type: ignore[attr-defined]
+    setattr(spool_module, "os", _Os())  # noqa: B010 - as an assignment it is a type error
     Spool.remove = wrapped(Spool.remove, "before-remove", "after-remove")  # type: ignore[method-assign]
     real_connection = DuckWarehouse.connection
     DuckWarehouse.connection = lambda self: _Connection(  # type: ignore[assignment, method-assign, return-value]

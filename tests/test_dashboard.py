@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import inspect
 import io
 import json
 import re
@@ -24,13 +25,15 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
+from tests.conftest import ROOT
 from tests.planted import SITE, Planted, World, at, crowd
 from trackway.access import SESSION_SECONDS, Access
 from trackway.dashboard import create_dashboard
 from trackway.dashboard.context import STATIC
 from trackway.dashboard.format import change, duration, number, percent
+from trackway.dashboard.state import METRICS, PANELS
 from trackway.errors import QueryRefused, WarehouseError
-from trackway.periods import Period
+from trackway.periods import PRESETS, Period
 from trackway.reports.question import DIMENSIONS, Question
 from trackway.sinks import Table
 
@@ -289,12 +292,7 @@ def test_a_metric_is_drawn_alone_and_comparing_can_be_switched_off(pages: Pages)
     assert not re.search(r"class=\"change (good|bad)", page.source)
 
 
-TABS = [(panel, key) for panel, keys in {
-    "sources": ("source", "channel", "campaign"),
-    "pages": ("page",),
-    "landing": ("entry", "exit"),
-    "devices": ("device", "browser", "os"),
-}.items() for key in keys]  # fmt: skip
+TABS = [(panel, key) for panel, keys in PANELS.items() for key in keys]
 
 
 @pytest.mark.parametrize(("panel", "key"), TABS)
@@ -478,12 +476,6 @@ def test_the_overview_is_served_as_json(world, pages: Pages) -> None:
     there = question(device="phone")
     assert found["totals"]["visits"] == world.totals(there, *there.period.bounds()).visits
     assert set(found["lists"]) == set(DIMENSIONS)
-
-
-def answer_sql(text: str) -> Table:
-    if "drop" in text:
-        raise QueryRefused("only a single SELECT statement can be asked")
-    return Table(["n", "day"], [(1, at), (None, b"x")])
 
 
 def test_sql_is_answered_with_columns_and_rows(warehouse, access: Access) -> None:
@@ -786,6 +778,18 @@ def test_the_libraries_are_the_ones_that_the_note_names() -> None:
         assert hashlib.sha256(file.read_bytes()).hexdigest() in note
     for licence in re.findall(r"[\w.]+LICENSE[\w.]*", note):
         assert (STATIC / licence).stat().st_size > 300
+
+
+def test_the_documents_name_every_parameter_and_option() -> None:
+    page = (ROOT / "docs" / "dashboard.md").read_text()
+    options = [
+        name
+        for name, one in inspect.signature(create_dashboard).parameters.items()
+        if one.kind is one.KEYWORD_ONLY
+    ]
+    parameters = ["period", "from", "to", "tz", "compare", "metric", "bots", "search"]
+    for name in (*parameters, *PRESETS, *DIMENSIONS, *METRICS, *PANELS, *options):
+        assert f"`{name}`" in page, name
 
 
 # In a browser ---------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The loader: every event once, every field in its column, people and sessions as an oracle says."""
+"""The loader: every event once, each field in its column, people and sessions as an oracle says."""
 
 from __future__ import annotations
 
@@ -390,6 +390,20 @@ def test_an_event_of_nothing_but_its_id_leaves_the_other_columns_empty(folder: F
         "collector_tstamp": NOW,
         "is_bot": False,
     }
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("unstruct", "signed_up"), ("struct", "event"), ("transaction", "transaction")],
+)
+def test_every_kind_of_event_is_stored_with_its_kind_and_name(
+    folder: Folder, kind: str, name: str
+) -> None:
+    # An event's JSON leaves out what is a default, and the default kind is one of them.
+    one = event(kind=kind, name=name)
+    folder.load(one)
+    row = stored(folder, one.id)
+    assert (row["event"], row["event_name"]) == (kind, name)
 
 
 YEARS = st.integers(0, 253_402_300_799_999)

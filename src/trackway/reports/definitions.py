@@ -31,6 +31,6 @@ DEFINITIONS: dict[str, tuple[str, str]] = {
     ),
     "live": (
         "Live",
-        "Different people of whom anything arrived in the last five minutes.",
+        "Different people who did anything in the last five minutes.",
     ),
 }

@@ -80,17 +80,18 @@ def _seen(
 ) -> dict[int, tuple[int, int]]:
     """Visitors and page views by the number of the bucket."""
     rows = views(question, edges[0], edges[-1])
-    # Visitors of buckets do not add up to visitors of a period, hence the three ways to count.
+    # A row per person and bucket, so buckets count those; visitors of buckets do not add up to
+    # those of a period, so the periods count persons. ``early``: the views that are not late.
     answer = warehouse.query(
         f"""WITH seen AS (
-            SELECT {bucket("time", edges)} AS bucket, {_late("time", question)} AS late, person,
-                count(*) AS views
-            FROM ({rows.sql}) AS found GROUP BY 1, 2, 3)
-        SELECT bucket, count(DISTINCT person), sum(views) FROM seen GROUP BY bucket
+            SELECT {bucket("time", edges)} AS bucket, person, count(*) AS views,
+                count(*) - sum({_late("time", question)}) AS early
+            FROM ({rows.sql}) AS found GROUP BY 1, 2)
+        SELECT bucket, count(person), sum(views) FROM seen GROUP BY bucket
         UNION ALL SELECT {_PERIOD}, count(DISTINCT person), sum(views)
             FROM seen WHERE bucket >= {turn}
-        UNION ALL SELECT {_PREVIOUS}, count(DISTINCT person), sum(views)
-            FROM seen WHERE bucket < {turn} AND late = 0""",
+        UNION ALL SELECT {_PREVIOUS}, count(DISTINCT person), sum(early)
+            FROM seen WHERE bucket < {turn} AND early > 0""",
         rows.params,
     )
     return {number: (visitors, int(count or 0)) for number, visitors, count in answer.rows}

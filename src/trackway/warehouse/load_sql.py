@@ -11,9 +11,12 @@ from trackway.warehouse.schema import (
     DERIVED_MS,
     DUPLICATE_WINDOW_MS,
     IS_VIEW,
+    PACKED,
     SESSION_ENTRY,
     SESSION_GAP_MS,
 )
+
+_STORED = [*PACKED, *(column for column in COLUMNS if not column.computed)]
 
 #: An event without a visitor cannot come from our own pipeline, but must not vanish in a join.
 READ = f"""
@@ -105,8 +108,8 @@ CREATE OR REPLACE TEMP TABLE numbered AS
 SELECT f.arrival, k.visitor AS visitor_number, k.person, f.derived
 FROM fresh AS f JOIN known AS k ON k.site = f.site AND k.visitor_id = f.visitor;
 
-INSERT INTO events
-SELECT {", ".join(f"{column.source} AS {column.name}" for column in COLUMNS)}
+INSERT INTO events BY NAME
+SELECT {", ".join(f"{column.source} AS {column.name}" for column in _STORED)}
 FROM arrived JOIN (SELECT arrival, visitor_number FROM numbered) USING (arrival)
 ORDER BY site, derived;
 """
@@ -141,7 +144,7 @@ WHERE s.rowid NOT IN (SELECT stored FROM touched);
 """
 
 _ENTRY_STRUCT = ", ".join(f"{name} := {name}" for name, _ in SESSION_ENTRY)
-_SOURCES = {column.name: column.source for column in COLUMNS}
+_SOURCES = {column.name: column.source for column in _STORED}
 _ENTRY_FIELDS = ", ".join(f"{_SOURCES[column]} AS {name}" for name, column in SESSION_ENTRY)
 _VIEWED = IS_VIEW.replace("event_name", "name")
 
@@ -152,34 +155,39 @@ _VIEWED = IS_VIEW.replace("event_name", "name")
 SESSIONS = f"""
 DELETE FROM sessions WHERE rowid IN (SELECT stored FROM touched);
 
-INSERT INTO sessions
-SELECT site, min(started), max(ended), person, sum(events), sum(views),
-       min(entered), max(left_at), arg_max(exit_page, left_at), bool_or(is_bot),
-       unnest(arg_min(struct_pack({_ENTRY_STRUCT}),
-                      coalesce(epoch_ms(entered), epoch_ms(started) + {10**15})))
+INSERT INTO sessions BY NAME
+SELECT * EXCLUDE (entered, left_at), epoch_ms(entered) - epoch_ms(started) AS entered_after,
+       epoch_ms(ended) - epoch_ms(left_at) AS left_before
 FROM (
-    SELECT *, sum(begins) OVER (PARTITION BY person ORDER BY started, ended
-                                ROWS UNBOUNDED PRECEDING) AS number
+    SELECT site, min(started) AS started, max(ended) AS ended, person, sum(events) AS events,
+           sum(views) AS views, min(entered) AS entered, max(left_at) AS left_at,
+           arg_max(exit_page, left_at) AS exit_page, bool_or(is_bot) AS is_bot,
+           unnest(arg_min(struct_pack({_ENTRY_STRUCT}),
+                          coalesce(epoch_ms(entered), epoch_ms(started) + {10**15})))
     FROM (
-        SELECT *, (epoch_ms(started) - epoch_ms(max(ended) OVER (
-                       PARTITION BY person ORDER BY started, ended
-                       ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING))
-                   <= {SESSION_GAP_MS}) IS NOT TRUE AS begins
+        SELECT *, sum(begins) OVER (PARTITION BY person ORDER BY started, ended
+                                    ROWS UNBOUNDED PRECEDING) AS number
         FROM (
-            SELECT {_SESSION_COLUMNS} FROM touched
-            UNION ALL BY NAME
-            SELECT site, moment AS started, moment AS ended, person, 1 AS events,
-                   viewed::INTEGER AS views, CASE WHEN viewed THEN moment END AS entered,
-                   CASE WHEN viewed THEN moment END AS left_at,
-                   CASE WHEN viewed THEN page_path END AS exit_page,
-                   coalesce(is_bot, false) AS is_bot, {_ENTRY_FIELDS}
-            FROM (SELECT *, epoch_ms(derived)::TIMESTAMP_MS AS moment, {_VIEWED} AS viewed
-                  FROM arrived JOIN (SELECT arrival, person FROM numbered) USING (arrival))
+            SELECT *, (epoch_ms(started) - epoch_ms(max(ended) OVER (
+                           PARTITION BY person ORDER BY started, ended
+                           ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING))
+                       <= {SESSION_GAP_MS}) IS NOT TRUE AS begins
+            FROM (
+                SELECT {_SESSION_COLUMNS} FROM touched
+                UNION ALL BY NAME
+                SELECT site, moment AS started, moment AS ended, person, 1 AS events,
+                       viewed::INTEGER AS views, CASE WHEN viewed THEN moment END AS entered,
+                       CASE WHEN viewed THEN moment END AS left_at,
+                       CASE WHEN viewed THEN page_path END AS exit_page,
+                       coalesce(is_bot, false) AS is_bot, {_ENTRY_FIELDS}
+                FROM (SELECT *, epoch_ms(derived)::TIMESTAMP_MS AS moment, {_VIEWED} AS viewed
+                      FROM arrived JOIN (SELECT arrival, person FROM numbered) USING (arrival))
+            )
         )
     )
+    GROUP BY site, person, number
 )
-GROUP BY site, person, number
-ORDER BY site, min(started);
+ORDER BY site, started;
 """
 
 COUNT = """

@@ -15,11 +15,15 @@ DUPLICATE_WINDOW_MS = 7 * 24 * 60 * 60 * 1000
 
 
 class Column(NamedTuple):
-    """A column of ``events``: its name, its type, and the expression over an Event's fields."""
+    """A column of ``events``: its name, its type, and the expression over an Event's fields.
+
+    ``computed`` columns are not stored: their expression is over other columns of the row.
+    """
 
     name: str
     type: str
     source: str
+    computed: bool = False
 
 
 #: Times are kept in the milliseconds that they were measured in; that is also smaller on disk.
@@ -30,8 +34,16 @@ def _millis(field: str) -> str:
     return f"epoch_ms({field})"
 
 
-def _half(field: str, part: int) -> str:
-    return f"TRY_CAST(split_part({field}, 'x', {part}) AS INTEGER)"
+def _before(name: str, lag: str) -> Column:
+    """A time that is stored as how long before ``derived_tstamp`` it was (often 0)."""
+    millis = f"epoch_ms(derived_tstamp) - {lag}"
+    return Column(name, _TIME, f"CAST(epoch_ms({millis}) AS {_TIME})", computed=True)
+
+
+def _half(name: str, size: str, part: int) -> Column:
+    """Width or height of a size that is stored as the text it came as, of which few differ."""
+    source = f"TRY_CAST(split_part({size}, 'x', {part}) AS INTEGER)"
+    return Column(name, "INTEGER", source, computed=True)
 
 
 #: When it happened, in milliseconds; the same rule as ``Event.time``, a test holds them equal.
@@ -41,12 +53,30 @@ DERIVED_MS = """CASE
     WHEN created < sent THEN received - (sent - created)
     ELSE received END"""
 
+#: A page URL from its parts, as they are stored.
+_URL = """page_urlscheme || '://' || page_urlhost || page_urlpath
+    || coalesce('?' || page_urlquery, '') || coalesce('#' || page_urlfragment, '')"""
+_URL_OF_FIELDS = """page_scheme || '://' || page_host || page_path
+    || coalesce('?' || page_query, '') || coalesce('#' || page_fragment, '')"""
+
+#: What is stored in place of computed columns; together they save a quarter of the file.
+PACKED: tuple[Column, ...] = (
+    Column("created_lag", "BIGINT", "derived - created"),
+    Column("sent_lag", "BIGINT", "derived - sent"),
+    Column("true_lag", "BIGINT", 'derived - "true"'),
+    Column("viewport", "VARCHAR", "viewport"),
+    Column("resolution", "VARCHAR", "resolution"),
+    Column("document_size", "VARCHAR", "document_size"),
+    # only if it is not the sum of its parts
+    Column("odd_url", "VARCHAR", f"nullif(page_url, {_URL_OF_FIELDS})"),
+)
+
 #: Names from Snowplow's canonical event model where it has one, then our own.
 COLUMNS: tuple[Column, ...] = (
     Column("site", "VARCHAR", "site"),
     Column("derived_tstamp", _TIME, _millis("derived")),
     Column("event_id", "UUID", "id"),
-    Column("event", "VARCHAR", "kind"),
+    Column("event", "VARCHAR", "coalesce(kind, 'unstruct')"),
     Column("event_name", "VARCHAR", "name"),
     Column("visitor", "INTEGER", "visitor_number"),
     Column("app_id", "VARCHAR", "app_id"),
@@ -54,9 +84,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("name_tracker", "VARCHAR", "namespace"),
     Column("v_tracker", "VARCHAR", "tracker"),
     Column("collector_tstamp", _TIME, _millis("received")),
-    Column("dvce_created_tstamp", _TIME, _millis("created")),
-    Column("dvce_sent_tstamp", _TIME, _millis("sent")),
-    Column("true_tstamp", _TIME, _millis('"true"')),
+    _before("dvce_created_tstamp", "created_lag"),
+    _before("dvce_sent_tstamp", "sent_lag"),
+    _before("true_tstamp", "true_lag"),
     Column("user_id", "VARCHAR", "user_id"),
     Column("domain_userid", "VARCHAR", "anonymous_id"),
     Column("network_userid", "VARCHAR", "network_id"),
@@ -70,18 +100,18 @@ COLUMNS: tuple[Column, ...] = (
     Column("br_lang", "VARCHAR", "language"),
     Column("br_colordepth", "VARCHAR", "color_depth"),
     Column("br_cookies", "BOOLEAN", "cookies"),
-    Column("br_viewwidth", "INTEGER", _half("viewport", 1)),
-    Column("br_viewheight", "INTEGER", _half("viewport", 2)),
+    _half("br_viewwidth", "viewport", 1),
+    _half("br_viewheight", "viewport", 2),
     Column("os_name", "VARCHAR", "os"),
     Column("os_version", "VARCHAR", "os_version"),
     Column("os_timezone", "VARCHAR", "time_zone"),
     Column("dvce_type", "VARCHAR", "device"),
-    Column("dvce_screenwidth", "INTEGER", _half("resolution", 1)),
-    Column("dvce_screenheight", "INTEGER", _half("resolution", 2)),
-    Column("doc_width", "INTEGER", _half("document_size", 1)),
-    Column("doc_height", "INTEGER", _half("document_size", 2)),
+    _half("dvce_screenwidth", "resolution", 1),
+    _half("dvce_screenheight", "resolution", 2),
+    _half("doc_width", "document_size", 1),
+    _half("doc_height", "document_size", 2),
     Column("doc_charset", "VARCHAR", "charset"),
-    Column("page_url", "VARCHAR", "page_url"),
+    Column("page_url", "VARCHAR", f"coalesce(odd_url, {_URL})", computed=True),
     Column("page_title", "VARCHAR", "page_title"),
     Column("page_referrer", "VARCHAR", "referrer"),
     Column("page_urlscheme", "VARCHAR", "page_scheme"),
@@ -158,22 +188,31 @@ SESSION_ENTRY: tuple[tuple[str, str], ...] = (
 #: What counts as a view of a page (or of a screen in an app).
 IS_VIEW = "event_name IN ('page_view', 'screen_view')"
 
+
+def _definition(column: Column) -> str:
+    computed = f" AS ({column.source})" if column.computed else ""
+    return f"{column.name} {column.type}{computed}"
+
+
 #: ``people``: one row for each visitor of a site. ``visitor`` is a dense number that never leaves
 #: this file, ``visitor_id`` what enrichment calls the visitor, ``person`` the visitor number of the
 #: person that this visitor turned out to be (at first itself).
 #: ``sessions``: one row for each visit of a person; ``entered`` and ``left_at`` are the times of
-#: its first and last view, ``entry`` columns come from the first view, else from the first event.
+#: its first and last view (stored as milliseconds after the start and before the end); entry
+#: columns come from the first view, else from the first event.
 #: ``bad_rows``: what could not become an event, with the reason and the bytes.
 #: ``segments``: how far each spool segment has been loaded, committed together with its rows.
 #: ``ingest``: events per site, minute of collector time and outcome (stored, duplicate, bad).
 DUCKDB_TABLES = f"""
-CREATE TABLE IF NOT EXISTS events ({", ".join(f"{c.name} {c.type}" for c in COLUMNS)});
+CREATE TABLE IF NOT EXISTS events ({", ".join(map(_definition, (*PACKED, *COLUMNS)))});
 CREATE TABLE IF NOT EXISTS people (
     visitor INTEGER, site VARCHAR, visitor_id VARCHAR, person INTEGER, first_seen {_TIME});
 CREATE TABLE IF NOT EXISTS sessions (
     site VARCHAR, started {_TIME}, ended {_TIME}, person INTEGER, events INTEGER, views INTEGER,
-    entered {_TIME}, left_at {_TIME}, exit_page VARCHAR, is_bot BOOLEAN,
-    {", ".join(f"{name} VARCHAR" for name, _ in SESSION_ENTRY)});
+    entered_after BIGINT, left_before BIGINT, exit_page VARCHAR, is_bot BOOLEAN,
+    {", ".join(f"{name} VARCHAR" for name, _ in SESSION_ENTRY)},
+    entered {_TIME} AS (CAST(epoch_ms(epoch_ms(started) + entered_after) AS {_TIME})),
+    left_at {_TIME} AS (CAST(epoch_ms(epoch_ms(ended) - left_before) AS {_TIME})));
 CREATE TABLE IF NOT EXISTS bad_rows (
     id UUID, received {_TIME}, reason VARCHAR, message VARCHAR, site VARCHAR, path VARCHAR,
     content_type VARCHAR, raw BLOB);

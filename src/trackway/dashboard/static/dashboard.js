@@ -39,7 +39,8 @@
   function series(chart) {
     const data = [chart.labels.map((_, i) => i)], list = [{}];
     const add = (values, options) => { data.push(values); list.push(options); };
-    chart.lines.forEach((line, n) => {
+    // The first line is drawn last, on top of the other one where both are equal.
+    [...chart.lines.entries()].reverse().forEach(([n, line]) => {
       const stroke = colour(n ? "--line-2" : "--line-1");
       const points = { size: 5, fill: stroke, stroke, filter: alone };
       if (line.before) {
@@ -108,6 +109,7 @@
     const [data, list] = series(chart);
     const axis = { stroke: colour("--faint"), font: "12px system-ui, sans-serif", ticks: { show: false } };
     const count = chart.labels.length;
+    const labelled = spread(count, Math.max(2, Math.floor(width / 86)));
     // Whole numbers of people: no gridline between one and two.
     const steps = kind === "number" ? [1, 2, 5].flatMap((n) => [...Array(10)].map((_, e) => n * 10 ** e)).sort((a, b) => a - b)
       : kind === "duration" ? [1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 36000]
@@ -115,7 +117,7 @@
     plot?.destroy();
     place.classList.toggle("zooms", chart.urls.length > 1);
     plot = new uPlot({
-      width, height, series: list, legend: { show: false }, padding: [6, 14, 0, 0],
+      width, height, series: list, legend: { show: false }, padding: [6, labelled.at(-1) === count - 1 ? 26 : 12, 0, 0],
       plugins: [tip(chart, kind)],
       cursor: {
         y: false,
@@ -130,7 +132,7 @@
       },
       axes: [
         { ...axis, grid: { show: false }, size: 30, gap: 8,
-          splits: () => spread(count, Math.max(2, Math.floor(width / 86))),
+          splits: () => labelled,
           values: (u, at) => at.map((i) => chart.labels[i] ?? "") },
         { ...axis, grid: { stroke: colour("--rule"), width: 1 }, size: 48, gap: 6, incrs: steps,
           space: 46, values: (u, at) => at.map((v) => (v || kind === "number" ? write[kind](v) : "0")) },
