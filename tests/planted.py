@@ -232,6 +232,11 @@ class World:
     def warehouse(self) -> SmallWarehouse:
         """A warehouse that holds this world."""
         house = SmallWarehouse()
+        self.fill(house)
+        return house
+
+    def fill(self, house: SmallWarehouse) -> None:
+        """Put this world into a warehouse."""
         columns = [
             *("page_urlpath", "channel", "source", "mkt_campaign"),
             *("dvce_type", "br_name", "os_name", "is_bot"),
@@ -266,7 +271,6 @@ class World:
                 for v in sorted(self.visits, key=lambda v: v.started)
             ],
         )
-        return house
 
 
 class SmallWarehouse:

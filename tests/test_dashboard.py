@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -360,9 +360,9 @@ def test_the_first_page_leads_to_the_only_site_and_lists_several(pages: Pages, a
 def test_without_events_the_page_shows_how_to_send_the_first_one(access: Access) -> None:
     address = "https://stats.example"
     empty = Pages(World([]).warehouse(), access, address, endpoint=f"{address}/")
-    for path, site in (("/", "default"), ("/s/my%20shop", "my shop")):
+    for path, wanted, site in (("/", "", "my-site"), ("/s/my%20shop", " of my shop", "my shop")):
         page = empty.get(path)
-        assert f"Waiting for the first event of {site}" in page.text
+        assert f"Waiting for the first event{wanted} Two lines" in page.text
         assert f'endpoint="https://stats.example", app_id="{site}"' in page.text
 
 
@@ -809,11 +809,12 @@ def browser(chromium: Path):
 @pytest.fixture
 def open_page(warehouse, access: Access, browser):
     """Opens a page of the dashboard in a new browser window; complaints fail the test."""
-    app = create_dashboard(warehouse, access, now=lambda: NOW, time_zone=ZONE)
     complaints: list[str] = []
-    with served(app) as base:
+    with ExitStack() as stack:
 
-        def open_one(path: str, **options: Any) -> Any:
+        def open_one(path: str, house: Any = warehouse, **options: Any) -> Any:
+            app = create_dashboard(house, access, now=lambda: NOW, time_zone=ZONE)
+            base = stack.enter_context(served(app))
             window = browser.new_context(base_url=base, **options)
             page = window.new_page()
             page.set_default_timeout(15_000)
@@ -870,6 +871,27 @@ def test_a_click_on_a_row_filters_and_back_takes_it_away(world, open_page) -> No
     page.locator("#panel-devices [aria-current]", has_text="Devices").wait_for()
     page.go_back()
     wait_for(page, "visitors", everybody)
+    assert page.locator("#plot canvas").count() == 1
+
+
+def test_the_page_that_waits_turns_into_the_dashboard_by_itself(open_page) -> None:
+    house = World([]).warehouse()
+    page = open_page("/", house)
+    assert page.locator(".waiting").inner_text() == "Waiting for the first event"
+    World([Planted(NOW - 1, n) for n in range(3)]).fill(house)
+    wait_for(page, "visitors", 3)
+    assert page.url.endswith("/s/shop")
+    page.locator("#plot canvas").wait_for()
+
+
+def test_a_page_of_today_brings_itself_up_to_date(open_page) -> None:
+    house = World([Planted(NOW - 1, 1)]).warehouse()
+    page = open_page("/s/shop?period=today", house)
+    assert (shown(page, "visitors"), shown(page, "live-count")) == (1, 1)
+    World([Planted(NOW - 1, n) for n in range(2, 6)]).fill(house)
+    wait_for(page, "live-count", 5)
+    assert shown(page, "visitors") == 1
+    wait_for(page, "visitors", 5)
     assert page.locator("#plot canvas").count() == 1
 
 

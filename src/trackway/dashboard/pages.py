@@ -29,8 +29,8 @@ logger = logging.getLogger("trackway.dashboard")
 
 #: How many rows the page of a single list has.
 LONG_LIST = 200
-#: How the site is called whose events do not say.
-_DEFAULT_SITE = "default"
+#: What the page that shows how to begin calls a site before there is any.
+_SOME_SITE = "my-site"
 
 
 async def sites_page(request: Request) -> Response:
@@ -41,7 +41,7 @@ async def sites_page(request: Request) -> Response:
     if len(found) == 1:
         return RedirectResponse(site_path(root, found[0].name), 303)
     if not found:
-        return await context.page(request, "first.html", **_first(request, _DEFAULT_SITE))
+        return await context.page(request, "first.html", **_first(request, ""))
     found.sort(key=lambda site: (-site.visitors, site.name))
     return await context.page(
         request,
@@ -199,7 +199,13 @@ def _first(request: Request, site: str, names: list[str] | None = None) -> dict[
     """For the page that shows how to send the first event."""
     context = context_of(request)
     address = context.endpoint or str(request.base_url)
-    return {"site": site, "names": names or [], "address": address.rstrip("/")}
+    return {
+        "site": site or "Trackway",
+        "wanted": site,
+        "app_id": site or _SOME_SITE,
+        "names": names or [],
+        "address": address.rstrip("/"),
+    }
 
 
 def _spark(values: list[int]) -> str:
