@@ -77,13 +77,16 @@ SERVICES = {
     "news.ycombinator.com": ("Hacker News", "Organic Social"),
     "www.some-blog.example": ("some-blog.example", "Referral"),
 }
+#: A known service has one name, whichever way it came.
+NAMES = {"google": "Google", "facebook": "Facebook"}
 CAMPAIGNS = {"email": "Email", "cpc": "Paid Search", "paid_social": "Paid Social"}
 
 
 def source_of(payload: Payload) -> tuple[str | None, str]:
     query = parse_qs(urlsplit(payload["url"]).query)
     if query:
-        return query["utm_source"][0], CAMPAIGNS[query["utm_medium"][0]]
+        name = query["utm_source"][0]
+        return NAMES.get(name, name), CAMPAIGNS[query["utm_medium"][0]]
     return SERVICES[urlsplit(payload["refr"]).netloc] if "refr" in payload else (None, "Direct")
 
 

@@ -100,6 +100,7 @@ class Service:
             warehouse,
             self.access,
             time_zone=settings.time_zone,
+            endpoint=settings.public_url.rstrip("/"),
             sql=lambda text: warehouse.ask(
                 text, rows=settings.sql_rows, timeout=settings.sql_timeout
             ),

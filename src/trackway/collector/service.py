@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Callable
-from typing import Any
-
 from trackway.collector.http import Collector
 from trackway.collector.intake import Intake
 from trackway.collector.journal import Journal
@@ -17,8 +12,8 @@ from trackway.settings import Settings
 from trackway.warehouse import DuckWarehouse
 from trackway.warehouse.load import Loader
 
-#: How much nicer than the threads that take events those are that load and answer questions.
-_NICER = 5
+#: Acknowledging an event goes before answering a question about old ones (see setpriority(2)).
+_NICE = 5
 
 
 class CollectorService:
@@ -30,14 +25,11 @@ class CollectorService:
     def __init__(self, settings: Settings, *, secret: bytes) -> None:
         spool = Spool(settings.data / "spool", max_bytes=settings.spool_max_bytes)
         try:
-            # Threads inherit the priority of the thread that starts them, and DuckDB starts its
-            # own: acknowledging an event goes before answering a question about old ones.
-            self.warehouse = _in_nicer_thread(
-                lambda: DuckWarehouse(
-                    settings.data,
-                    memory=settings.duckdb_memory,
-                    threads=settings.duckdb_threads,
-                )
+            self.warehouse = DuckWarehouse(
+                settings.data,
+                memory=settings.duckdb_memory,
+                threads=settings.duckdb_threads,
+                nice=_NICE,
             )
         except BaseException:
             spool.close()
@@ -63,31 +55,10 @@ class CollectorService:
 
     def start(self) -> None:
         """Begin to load, with what an earlier process may have left in the spool."""
-        _in_nicer_thread(self.loading.start)
+        self.loading.start()
 
     def close(self) -> None:
         """Keep and load everything that was acknowledged, then let go of the folder."""
         self.journal.close()
         self.loading.close()
         self.warehouse.close()
-
-
-def _in_nicer_thread(call: Callable[[], Any]) -> Any:
-    """Call in a thread of lower priority, and wait for what it returns or raises."""
-    outcome: list[Any] = []
-
-    def run() -> None:
-        if hasattr(os, "setpriority"):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICER)
-        try:
-            outcome.append((True, call()))
-        except BaseException as error:
-            outcome.append((False, error))
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    succeeded, value = outcome[0]
-    if not succeeded:
-        raise value
-    return value

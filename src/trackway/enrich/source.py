@@ -220,14 +220,16 @@ def _service(host: str) -> tuple[str, str] | None:
 def source_and_channel(page: Page, referrer: Referrer) -> tuple[str | None, str]:
     """What to call the source of a view (None: direct), and the channel it belongs to."""
     outside = referrer if referrer.medium not in (None, "internal") else _NO_REFERRER
-    source = page.source or outside.source or (outside.host and _bare(outside.host))
-    source = source or page.click_network
-    return source, _channel(page, outside)
+    named = _named_service(page.source)
+    source = named[1] if named else page.source
+    source = source or outside.source or (outside.host and _bare(outside.host))
+    return source or page.click_network, _channel(page, outside)
 
 
 def _channel(page: Page, referrer: Referrer) -> str:
     medium = (page.medium or "").lower()
-    service = _service_medium(page.source) or referrer.medium
+    named = _named_service(page.source)
+    service = named[0] if named else referrer.medium
     paid = page.paid_click or bool(_PAID.match(medium))
     if (page.campaign or "").lower() == "cross-network":
         return "Cross-network"
@@ -261,13 +263,12 @@ def _channel(page: Page, referrer: Referrer) -> str:
 
 
 @lru_cache(maxsize=1_000)
-def _service_medium(source: str | None) -> str | None:
-    """The medium of a service that a campaign names by host or by name, such as google."""
+def _named_service(source: str | None) -> tuple[str, str] | None:
+    """The medium and name of a service that a campaign names by host or name, such as google."""
     if not source:
         return None
     name = source.lower()
-    known = _service(name) if "." in name else _KNOWN.get(name) or _KNOWN.get(f"{name}.com")
-    return known[0] if known else None
+    return _service(name) if "." in name else _KNOWN.get(name) or _KNOWN.get(f"{name}.com")
 
 
 def _facts(page_url: str | None, referrer_url: str | None) -> dict[str, str]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +32,8 @@ class DuckWarehouse:
     """The DuckDB file ``warehouse.duckdb`` in a data folder.
 
     ``folder``: the data folder, made if missing. ``read_only``: for a look while no server runs.
-    ``memory`` (``"1GB"``) and ``threads`` bound what DuckDB takes for itself.
+    ``memory`` (``"1GB"``) and ``threads`` bound what DuckDB takes for itself. ``nice``: by how much
+    DuckDB's threads, and every thread that asks, give way to the other threads of the process.
 
     Raises MissingExtra without DuckDB, WarehouseError if the file cannot be opened: another
     process owns it, it is damaged, or a newer Trackway wrote it.
@@ -42,12 +46,14 @@ class DuckWarehouse:
         read_only: bool = False,
         memory: str = "1GB",
         threads: int = 2,
+        nice: int = 0,
     ) -> None:
         try:
             import duckdb
         except ImportError:
             raise MissingExtra("duckdb", "server") from None
         self._duckdb = duckdb
+        self._nice = nice
         self._read_only = read_only
         self.Error: type[Exception] = duckdb.Error
         self.DataErrors = (duckdb.DataError, duckdb.InvalidInputException)
@@ -58,7 +64,10 @@ class DuckWarehouse:
             raise WarehouseError(f"{folder} holds no warehouse yet; start `trackway serve` first")
         try:
             self.staging.mkdir(parents=True, exist_ok=True)
-            self._root = self._open(read_only, memory, threads)
+            # Threads inherit the priority of the thread that starts them, and DuckDB starts its
+            # own when it opens: so that happens in a thread that is nicer already.
+            with ThreadPoolExecutor(1, initializer=self._give_way) as opener:
+                self._root = opener.submit(self._open, read_only, memory, threads).result()
         except (duckdb.Error, OSError) as error:
             raise WarehouseError(_why_not(self.path, error)) from error
         self._local = threading.local()
@@ -99,6 +108,7 @@ class DuckWarehouse:
         """This thread's own connection to the one open database."""
         cursor = getattr(self._local, "cursor", None)
         if cursor is None:
+            self._give_way()
             cursor = self._root.cursor()
             cursor.execute("USE warehouse")
             self._local.cursor = cursor
@@ -108,6 +118,11 @@ class DuckWarehouse:
         """End a transaction that failed; a commit that failed has ended it already."""
         with contextlib.suppress(self.Error):
             connection.execute("ROLLBACK")
+
+    def _give_way(self) -> None:
+        """Make the current thread nicer; on Linux each thread has a priority of its own."""
+        if self._nice and sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
 
     def query(self, sql: str, params: Sequence[Any] = ()) -> Table:
         """Run one of our own queries; ``?`` marks a parameter. Raises WarehouseError."""
@@ -121,6 +136,7 @@ class DuckWarehouse:
         """Run a person's SQL: one SELECT, in a read-only transaction, stopped after ``timeout``
         seconds; at most ``rows`` rows. Raises QueryRefused with one clear sentence."""
         self._only_select(sql)
+        self._give_way()
         connection = self._root.cursor()
         try:
             connection.execute("USE warehouse")

@@ -22,7 +22,7 @@ class Source(NamedTuple):
 
 
 #: The one table of sources. A source is named by ``utm_source`` if there is one, else by the
-#: service's name if the referrer is a known one, else by the referrer's host without ``www.``.
+#: referrer's host without ``www.``; a service that we know has one name, whichever way it came.
 SOURCES: tuple[Source, ...] = (
     Source("", "", None, "Direct", 34),
     Source("https://www.google.com/", "", "Google", "Organic Search", 22),
@@ -42,14 +42,14 @@ SOURCES: tuple[Source, ...] = (
     Source(
         "https://www.google.com/",
         "utm_source=google&utm_medium=cpc&utm_campaign=spring-sale",
-        "google",
+        "Google",
         "Paid Search",
         5,
     ),
     Source(
         "https://www.facebook.com/",
         "utm_source=facebook&utm_medium=paid_social&utm_campaign=spring-sale",
-        "facebook",
+        "Facebook",
         "Paid Social",
         4,
     ),
