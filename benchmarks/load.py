@@ -11,6 +11,7 @@ import asyncio
 import json
 import struct
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -88,7 +89,7 @@ class Load:
         self.seconds = seconds
         self.latencies: list[float] = []
         self.statuses: dict[int, int] = {}
-        self.idle: list[Client] = []
+        self.idle: deque[Client] = deque()
         self.busy = 0
         self.over = False
 
@@ -146,7 +147,7 @@ class Load:
         while not self.over:
             now = time.perf_counter()
             while self.next_due <= now and self.idle and not self.over:
-                self._next(self.idle.pop(), self.next_due)
+                self._next(self.idle.popleft(), self.next_due)
                 self.next_due += interval
             await asyncio.sleep(max(0.0005, min(0.005, self.next_due - time.perf_counter())))
         self._finish()

@@ -71,6 +71,7 @@ class Service:
             server_header=False,
             date_header=False,
             proxy_headers=False,  # the collector believes only the proxies of its own setting
+            timeout_keep_alive=75,  # trackers send now and then, and should not connect anew
             timeout_graceful_shutdown=10,
             backlog=2048,
         )
@@ -91,6 +92,7 @@ class Service:
             for number, handler in before.items():
                 signal.signal(number, handler)
             self.collector.close()
+            gc.unfreeze()  # what is frozen could not be taken apart in order at the end
 
     def _app(self) -> Any:
         collector = self.collector.app

@@ -7,6 +7,7 @@ from trackway.collector.intake import Intake
 from trackway.collector.journal import Journal
 from trackway.collector.loading import Loading
 from trackway.delivery.spool import Spool
+from trackway.enrich.agent import parse_agent
 from trackway.event import Event
 from trackway.settings import Settings
 from trackway.warehouse import DuckWarehouse
@@ -55,6 +56,7 @@ class CollectorService:
 
     def start(self) -> None:
         """Begin to load, with what an earlier process may have left in the spool."""
+        parse_agent("")  # reads the parser's rules, for which the first request would have to wait
         self.loading.start()
 
     def close(self) -> None:
