@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import resource
 import socket
 import time
@@ -16,7 +17,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.conftest import Server, missing
+from tests.conftest import ROOT, Server, missing
 from trackway.wires.snowplow import PAYLOAD_SCHEMA, UNSTRUCT_SCHEMA, VENDOR
 
 TP2 = "/com.snowplowanalytics.snowplow/tp2"
@@ -809,3 +810,12 @@ def test_data_is_readable_by_its_owner_only(collector: Collector) -> None:
     folder: Path = collector.server.data
     for path in [folder / "token", folder / "secret", *(folder / "spool").iterdir()]:
         assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_every_reason_of_a_bad_row_is_in_the_documents() -> None:
+    source = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    raised = set(re.findall(r'Invalid(?:Event|Body)\(\s*"([a-z_]+)"', source))
+    raised |= set(re.findall(r'"reason": "([a-z_]+)"', source))
+    page = (ROOT / "docs" / "collector.md").read_text()
+    table = page.partition("\n## Bad rows\n")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `([a-z_]+)` \|", table, re.M)) == raised

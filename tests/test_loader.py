@@ -42,7 +42,7 @@ class Folder:
 
     def open(self) -> None:
         self.warehouse = DuckWarehouse(self.path)
-        self.loader = Loader(self.warehouse, Event.__struct_fields__, **self.options)
+        self.loader = Loader(self.warehouse, **self.options)
 
     def restart(self) -> None:
         self.warehouse.close()
@@ -219,7 +219,7 @@ def test_a_line_that_cannot_be_loaded_becomes_a_bad_row_and_holds_nothing_back(
     folder: Folder,
 ) -> None:
     good = [msgspec.json.encode(event()) + b"\n" for _ in range(20)]
-    refused = [b'{"id": "no uuid", "received": 1}\n', b'{"id": tor\n']
+    refused = [b'{"eid": "no uuid", "received": 1}\n', b'{"id": tor\n']
     lines = [*good[:7], refused[0], *good[7:], refused[1]]
     segment, end = folder.spool.append(frame(b"".join(lines), kind=EVENTS, records=len(lines)))
     assert folder.loader.load(segment) == Loaded(stored=20, bad=2)

@@ -139,7 +139,7 @@ def test_every_acknowledged_event_survives_power_cuts(
     load.deliver_the_rest(last)
     assert last.stop() == 0
     assert load.acknowledged == load.sent
-    check(last, load)
+    check(disk.data, load)
 
 
 def test_without_the_sync_acknowledged_events_would_be_lost(
@@ -176,4 +176,4 @@ def test_what_is_in_the_spool_alone_survives_a_power_cut(
     last = server(data=disk.data)
     load.deliver_the_rest(last)
     assert last.stop() == 0
-    check(last, load)
+    check(disk.data, load)

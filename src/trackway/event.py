@@ -40,9 +40,53 @@ class SelfDescribingJson(msgspec.Struct, frozen=True):
         return msgspec.json.encode(self).decode()
 
 
+#: The name of a field in JSON, where it is another: the key of the Snowplow tracker protocol, so
+#: that the wire can take most of an event as msgspec writes it. Spool segments hold these names;
+#: a name that changes must still be read.
+JSON_NAMES = {
+    "id": "eid",
+    "created": "dtm",
+    "sent": "stm",
+    "true": "ttm",
+    "app_id": "aid",
+    "namespace": "tna",
+    "platform": "p",
+    "tracker": "tv",
+    "user_id": "uid",
+    "anonymous_id": "duid",
+    "network_id": "tnuid",
+    "fingerprint": "fp",
+    "session_id": "sid",
+    "session_index": "vid",
+    "language": "lang",
+    "time_zone": "tz",
+    "viewport": "vp",
+    "resolution": "res",
+    "document_size": "ds",
+    "color_depth": "cd",
+    "charset": "cs",
+    "cookies": "cookie",
+    "page_url": "url",
+    "page_title": "page",
+    "referrer": "refr",
+    "x_min": "pp_mix",
+    "x_max": "pp_max",
+    "y_min": "pp_miy",
+    "y_max": "pp_may",
+    "user_agent": "ua",
+    "category": "se_ca",
+    "action": "se_ac",
+    "label": "se_la",
+    "property_": "se_pr",
+    "value": "se_va",
+}
+
+
 # gc=False: an event is made of plain values and cannot be part of a reference cycle; not to be
 # looked at by the collector of cycles saves more time than making it costs.
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class Event(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename=JSON_NAMES
+):
     """Something that happened, as plain facts.
 
     Every door makes Events and every sink takes them. All times are integer milliseconds since

@@ -6,15 +6,18 @@ import csv
 import json
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 from rich.console import Console
 from rich.table import Table as Grid
 
 from trackway._version import __version__
 from trackway.errors import TrackwayError
+from trackway.event import Event
 from trackway.settings import read_settings
 from trackway.sinks import Table
 
@@ -106,7 +109,7 @@ def tail(data: Path | None, form: str) -> None:
         )
     click.echo(f"Waiting for events at {client.url} ...", err=True)
     for line in client.lines():
-        click.echo(line.decode() if form == "json" else _one_line(json.loads(line)))
+        click.echo(line.decode() if form == "json" else _one_line(line))
 
 
 @cli.command()
@@ -150,15 +153,14 @@ def _local(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _one_line(event: dict[str, Any]) -> str:
-    from datetime import datetime
-
-    moment = datetime.fromtimestamp(event["received"] / 1000).strftime("%H:%M:%S")
-    what = event.get("page_path") or event.get("route") or ""
-    if event["kind"] == "struct":
-        what = f"{event.get('category')} / {event.get('action')} {what}"
-    who = event.get("visitor", "")[:24]
-    return f"{moment}  {event.get('site', ''):<12.12}  {event['name']:<20.20}  {who:<24}  {what}"
+def _one_line(line: bytes) -> str:
+    event = msgspec.json.decode(line, type=Event)
+    moment = datetime.fromtimestamp((event.received or 0) / 1000).strftime("%H:%M:%S")
+    what = event.page_path or event.route or ""
+    if event.kind == "struct":
+        what = f"{event.category} / {event.action} {what}"
+    site, who = event.site or "", event.visitor or ""
+    return f"{moment}  {site:<12.12}  {event.name:<20.20}  {who:<24.24}  {what}"
 
 
 def _print_table(found: Table) -> None:

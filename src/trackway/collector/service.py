@@ -8,7 +8,6 @@ from trackway.collector.journal import Journal
 from trackway.collector.loading import Loading
 from trackway.delivery.spool import Spool
 from trackway.enrich.agent import parse_agent
-from trackway.event import Event
 from trackway.settings import Settings
 from trackway.warehouse import DuckWarehouse
 from trackway.warehouse.load import Loader
@@ -38,7 +37,7 @@ class CollectorService:
         self.journal = Journal(spool)
         self.loading = Loading(
             self.journal,
-            Loader(self.warehouse, Event.__struct_fields__),
+            Loader(self.warehouse),
             interval=settings.load_interval,
         )
         self.intake = Intake(

@@ -15,6 +15,7 @@ import msgspec
 
 from trackway.delivery.spool import Frame, read_frames
 from trackway.errors import WarehouseError
+from trackway.event import Event
 from trackway.ids import new_id
 from trackway.warehouse import load_sql
 from trackway.warehouse.duckdb import DuckWarehouse
@@ -43,8 +44,19 @@ _BAD_TYPES = {"id": "UUID", "received": "BIGINT"}
 _BAD_FIELDS = ("id", "received", "reason", "message", "site", "path", "content_type", "raw")
 
 
-def _columns(fields: tuple[str, ...], types: dict[str, str]) -> str:
-    return ", ".join(f"'{field}': '{types.get(field, 'VARCHAR')}'" for field in fields)
+def _columns(names: dict[str, str], types: dict[str, str]) -> str:
+    """The ``columns`` of read_json: the name that each field has in JSON, and its type."""
+    return ", ".join(f"'{name}': '{types.get(f, 'VARCHAR')}'" for f, name in names.items())
+
+
+_EVENT_NAMES = dict(zip(Event.__struct_fields__, Event.__struct_encode_fields__, strict=True))
+_READ = load_sql.READ.format(
+    columns=_columns(_EVENT_NAMES, _FIELD_TYPES),
+    fields=", ".join(f'"{name}" AS "{field}"' for field, name in _EVENT_NAMES.items()),
+)
+_READ_BAD = load_sql.READ_BAD.format(
+    columns=_columns({field: field for field in _BAD_FIELDS}, _BAD_TYPES)
+)
 
 
 class Loaded(NamedTuple):
@@ -62,14 +74,12 @@ class Loaded(NamedTuple):
 class Loader:
     """Moves spool segments into a DuckDB warehouse. One thread uses it.
 
-    ``event_fields``: the names of the fields that a spooled event may have.
     ``batch_bytes``: about how many bytes of frames make one transaction.
     """
 
     def __init__(
         self,
         warehouse: DuckWarehouse,
-        event_fields: tuple[str, ...],
         *,
         batch_bytes: int = 32 * 1024 * 1024,
     ) -> None:
@@ -79,8 +89,6 @@ class Loader:
         self.damaged: set[str] = set()
         #: What DuckDB raises when the data is at fault, and not the disk or the memory.
         self._unsound = warehouse.DataErrors
-        self._event_columns = _columns(event_fields, _FIELD_TYPES)
-        self._bad_columns = _columns(_BAD_FIELDS, _BAD_TYPES)
         for leftover in warehouse.staging.glob("*.ndjson"):
             leftover.unlink()
 
@@ -189,14 +197,14 @@ class Loader:
 
     def _load_bad_rows(self, db: DuckDBPyConnection, payloads: list[bytes]) -> Loaded:
         with self._staged(payloads) as path:
-            db.execute(load_sql.READ_BAD.format(columns=self._bad_columns), [path])
+            db.execute(_READ_BAD, [path])
         (count,) = db.execute(load_sql.BAD).fetchall()[0]
         db.execute(load_sql.COUNT_BAD)
         return Loaded(bad=count)
 
     def _load_events(self, db: DuckDBPyConnection, payloads: list[bytes]) -> Loaded:
         with self._staged(payloads) as path:
-            db.execute(load_sql.READ.format(columns=self._event_columns), [path])
+            db.execute(_READ, [path])
         read, first, last = db.execute(
             "SELECT count(*), min(received), max(received) FROM arrived"
         ).fetchall()[0]

@@ -23,7 +23,8 @@ READ = f"""
 CREATE OR REPLACE TEMP TABLE arrived AS
 SELECT * REPLACE (coalesce(visitor, 'd:') AS visitor),
        {DERIVED_MS} AS derived, row_number() OVER () AS arrival
-FROM read_json(?, format = 'newline_delimited', columns = {{{{{{columns}}}}}})
+FROM (SELECT {{fields}}
+      FROM read_json(?, format = 'newline_delimited', columns = {{{{{{columns}}}}}}))
 """
 
 READ_BAD = """

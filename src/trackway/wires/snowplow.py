@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from trackway.errors import InvalidBody, InvalidEvent
-from trackway.event import Event, Kind, SelfDescribingJson
+from trackway.event import JSON_NAMES, Event, Kind, SelfDescribingJson
 from trackway.ids import new_id
 
 VENDOR = "iglu:com.snowplowanalytics.snowplow"
@@ -194,10 +194,35 @@ _OLDER = frozenset(("nuid", "ti_na", "ev_ca", "ev_ac", "ev_la", "ev_pr", "ev_va"
 #: Keys that ``decode`` reads by hand.
 _BY_HAND = frozenset(("e", "ue_px", "ue_pr", "cx", "co"))
 
-_WIRE: dict[str, str] = {}
-for _key, _meaning in KEYS.items():
-    _WIRE.setdefault(_meaning.field, _key)
-_ITEM_WIRE = _WIRE | {"order_id": "ti_id", "currency": "ti_cu"}
+#: The key of each field whose name in the JSON of an Event is not the key already.
+_ORDER_KEYS = {
+    "order_id": "tr_id",
+    "affiliation": "tr_af",
+    "total": "tr_tt",
+    "tax": "tr_tx",
+    "shipping": "tr_sh",
+    "city": "tr_ci",
+    "state": "tr_st",
+    "country": "tr_co",
+    "currency": "tr_cu",
+}
+_ITEM_KEYS = _ORDER_KEYS | {
+    "order_id": "ti_id",
+    "sku": "ti_sk",
+    "item_name": "ti_nm",
+    "item_category": "ti_ca",
+    "price": "ti_pr",
+    "quantity": "ti_qu",
+    "currency": "ti_cu",
+}
+_ORDER_KEYS = _ITEM_KEYS | _ORDER_KEYS
+#: Names in the JSON of an Event that are keys with texts, which need nothing further.
+_TEXT_KEYS = frozenset(
+    name
+    for name in JSON_NAMES.values()
+    if KEYS[name].read not in (_integer, _milliseconds, _number, _flag)
+) | {"e", "dtm", "ip"}
+_OTHER_NAMES = frozenset(Event.__struct_encode_fields__) - _TEXT_KEYS - {"kind", "name"}
 
 
 _Status = Annotated[int, msgspec.Meta(ge=100, le=999)]
@@ -225,7 +250,7 @@ _REQUEST_FIELDS = frozenset(_Request.__struct_fields__)
 _REQUEST_WIRE = dict(
     zip(_Request.__struct_fields__, _Request.__struct_encode_fields__, strict=True)
 )
-_TEXT: dict[type, Callable[[Any], str]] = {int: str, float: repr, bool: "01".__getitem__}
+_TEXT: dict[type, Callable[[Any], str]] = {float: repr, bool: "01".__getitem__}
 _to_json = msgspec.json.Encoder().encode
 _to_builtins = msgspec.to_builtins
 
@@ -236,16 +261,27 @@ def encode(event: Event, *, base64: bool = True) -> dict[str, str]:
     ``base64``: whether the JSON of properties and contexts is base64-coded (``ue_px``, ``cx``)
     or plain (``ue_pr``, ``co``).
     """
-    wire = _ITEM_WIRE if event.kind == "transaction_item" else _WIRE
-    # to_builtins names only the fields that are set, in C; a loop over all fields would cost
-    # more than everything else here.
-    facts = _to_builtins(event, enc_hook=str)
-    payload = {
-        wire[field]: value if value.__class__ is str else _TEXT[value.__class__](value)
-        for field, value in facts.items()
-        if field in wire
-    }
+    # This is the fast path of every tracker: to_builtins names only the fields that are set, in
+    # C, and most of them have the keys and texts of the wire already.
+    payload: dict[str, Any] = _to_builtins(event, enc_hook=str)
     payload["e"] = CODES[event.kind]
+    payload.pop("kind", None)
+    payload.pop("name", None)
+    if event.created is not None:
+        payload["dtm"] = str(event.created)
+    if not _OTHER_NAMES.isdisjoint(payload):
+        _encode_others(event, payload, base64)
+    return payload
+
+
+def _encode_others(event: Event, payload: dict[str, Any], base64: bool) -> None:
+    """Numbers, orders, JSON and the request; what is not for the wire goes."""
+    facts = {name: payload.pop(name) for name in _OTHER_NAMES.intersection(payload)}
+    keys = _ITEM_KEYS if event.kind == "transaction_item" else _ORDER_KEYS
+    for name, value in facts.items():
+        key = name if name in KEYS else keys.get(name)
+        if key is not None:
+            payload[key] = _TEXT.get(value.__class__, str)(value)
     if event.properties is not None:
         envelope = {"schema": UNSTRUCT_SCHEMA, "data": facts["properties"]}
         _put_json(payload, "ue_px", "ue_pr", envelope, base64)
@@ -257,7 +293,6 @@ def encode(event: Event, *, base64: bool = True) -> dict[str, str]:
         _put_json(payload, "cx", "co", {"schema": CONTEXTS_SCHEMA, "data": contexts}, base64)
     if event.extra:
         payload.update(event.extra)
-    return payload
 
 
 def _put_json(payload: dict[str, str], coded: str, plain: str, value: Any, base64: bool) -> None:
