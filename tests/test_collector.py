@@ -15,9 +15,11 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from tests.conftest import ROOT, Server, missing
+from trackway.event import Event
 from trackway.wires.snowplow import PAYLOAD_SCHEMA, UNSTRUCT_SCHEMA, VENDOR
 
 TP2 = "/com.snowplowanalytics.snowplow/tp2"
@@ -523,10 +525,9 @@ def test_a_body_that_does_not_come_in_time_is_given_up(collector: Collector, beg
     head = b"POST /i HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
     with socket.create_connection(collector.place, timeout=30) as connection:
         connection.sendall(head + begun)
-        answer = connection.recv(65536)
+        # Until the server hangs up: what a client goes on to send must not be taken for a request.
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
         assert answer.startswith(b"HTTP/1.1 408 ")
-        # A client that goes on must not have its rest taken for another request.
-        assert connection.recv(65536) == b""
 
 
 def test_a_body_that_drips_is_given_up_as_a_whole(collector: Collector) -> None:
@@ -801,8 +802,8 @@ def test_an_event_goes_to_the_live_stream_when_it_is_kept(collector: Collector, 
     assert lines.status == 200
     assert lines.readline() == b"\n"
     collector.post(batch(event(aid=site, page="now")))
-    shown = json.loads(lines.readline())
-    assert (shown["site"], shown["page_title"]) == (site, "now")
+    shown = msgspec.json.decode(lines.readline(), type=Event)
+    assert (shown.site, shown.page_title) == (site, "now")
     connection.close()
 
 

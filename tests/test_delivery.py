@@ -1,5 +1,4 @@
-"""Delivery against servers that misbehave: nothing hangs, nothing is sent twice without need, and
-whatever is given up is counted."""
+"""Delivery against servers that misbehave: nothing hangs, and whatever is given up is counted."""
 
 from __future__ import annotations
 

@@ -30,7 +30,9 @@ PACKAGE = SOURCE / "trackway"
 FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
     (
         "values",
-        frozenset({"_version", "contracts", "errors", "event", "ids", "periods", "settings"}),
+        frozenset(
+            {"_version", "contracts", "errors", "event", "forks", "ids", "periods", "settings"}
+        ),
     ),
     ("contracts and pure functions", frozenset({"enrich", "scope", "sinks", "subject", "wires"})),
     ("movers", frozenset({"delivery", "pipeline"})),

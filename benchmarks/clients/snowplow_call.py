@@ -1,15 +1,11 @@
 """The same as trackway_call.py for the PyPI package snowplow-tracker with its defaults."""
 
 import json
-import logging
 import sys
 import time
-import warnings
 
 from snowplow_tracker import AsyncEmitter, Subject, Tracker
 
-warnings.simplefilter("ignore")
-logging.disable(logging.CRITICAL)
 host, count = sys.argv[1].removeprefix("http://"), int(sys.argv[2])
 subject = Subject().set_user_id("u1").set_lang("en-GB").set_viewport(1280, 720)
 subject.set_color_depth(32).set_timezone("Europe/London")

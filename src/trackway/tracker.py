@@ -75,7 +75,7 @@ class Tracker:
         """
         data = {"name": str(name), "properties": dict(properties or {})}
         event = SelfDescribingJson(TRACK_SCHEMA, data)
-        return self._capture("unstruct", {"properties": event}, **options)
+        return self._capture("unstruct", {"properties": event}, None, None, options)
 
     def track_page_view(
         self,
@@ -88,7 +88,7 @@ class Tracker:
     ) -> str:
         """A page was shown."""
         facts = {"page_url": page_url, "page_title": page_title, "referrer": referrer}
-        return self._capture("page_view", facts, context, tstamp, **options)
+        return self._capture("page_view", facts, context, tstamp, options)
 
     def track_page_ping(
         self,
@@ -113,7 +113,7 @@ class Tracker:
             "y_min": min_y,
             "y_max": max_y,
         }
-        return self._capture("page_ping", facts, context, tstamp, **options)
+        return self._capture("page_ping", facts, context, tstamp, options)
 
     def track_screen_view(
         self,
@@ -147,7 +147,7 @@ class Tracker:
             "property_": property_,
             "value": _number(value),
         }
-        return self._capture("struct", facts, context, tstamp, **options)
+        return self._capture("struct", facts, context, tstamp, options)
 
     def track_self_describing_event(
         self,
@@ -158,7 +158,7 @@ class Tracker:
     ) -> str:
         """Something whose shape a schema of your own describes."""
         return self._capture(
-            "unstruct", {"properties": _describing(event_json)}, context, tstamp, **options
+            "unstruct", {"properties": _describing(event_json)}, context, tstamp, options
         )
 
     def track_ecommerce_transaction(
@@ -182,7 +182,7 @@ class Tracker:
         An item is a mapping with ``sku``, ``price``, ``quantity`` and, if known, ``name``,
         ``category`` and ``context``.
         """
-        created = _now()
+        created = _now() if tstamp is None else int(tstamp)
         facts = {
             "order_id": order_id,
             "total": _number(total_value),
@@ -194,7 +194,9 @@ class Tracker:
             "country": country,
             "currency": currency,
         }
-        event_id = self._capture("transaction", facts, context, tstamp, created=created, **options)
+        event_id = self._capture(
+            "transaction", facts, context, tstamp, {"created": created, **options}
+        )
         for item in items or ():
             self.track_ecommerce_transaction_item(
                 order_id,
@@ -234,7 +236,7 @@ class Tracker:
             "item_category": category,
             "currency": currency,
         }
-        return self._capture("transaction_item", facts, context, tstamp, **options)
+        return self._capture("transaction_item", facts, context, tstamp, options)
 
     # -- around it
 
@@ -271,44 +273,42 @@ class Tracker:
         self,
         kind: Kind,
         facts: dict[str, Any],
-        context: Sequence[Describing] | None = None,
-        tstamp: float | None = None,
-        *,
-        created: int | None = None,
-        true_timestamp: float | None = None,
-        event_id: str | None = None,
-        event_subject: Subject | None = None,
-        **more: Any,
+        context: Sequence[Describing] | None,
+        tstamp: float | None,
+        options: dict[str, Any],
     ) -> str:
         """Build the event: subject, then scope, then the arguments of the call; the last wins.
 
-        ``tstamp``: when it was created, ``true_timestamp``: when it counts as having happened
-        (milliseconds since 1970). ``event_subject`` takes the place of the tracker's subject.
+        ``tstamp``: when it was created (milliseconds since 1970). ``options``: ``true_timestamp``,
+        when it counts as having happened; ``event_subject`` instead of the tracker's subject;
+        ``event_id``; and any field of Event.
         """
-        known = {**self._fixed, **(event_subject or self.subject).facts}
+        subject, id_ = self.subject, None
+        if options:
+            subject = options.pop("event_subject", None) or subject
+            id_ = options.pop("event_id", None)
+            if (true := options.pop("true_timestamp", None)) is not None:
+                options["true"] = int(true)
+        id_ = id_ or new_id()
+        known = {**self._fixed, **subject.facts}
         contexts: tuple[SelfDescribingJson, ...] = ()
         if (scope := scopes.current()) is not None:
             here = scope.facts if scope.late is None else scope.current_facts()
             if here is None:
                 self.pipeline.stats["dropped:scope"] += 1
-                return event_id or new_id()
+                return id_
             known.update(here)
             contexts = scope.contexts
         for field, value in facts.items():
             if value is not None:
                 known[field] = value
-        if more:
-            known.update(more)
         if context:
             contexts += tuple(map(_describing, context))
-        if true_timestamp is not None:
-            known["true"] = int(true_timestamp)
-        if created is None:
-            created = time_ns() // 1_000_000 if tstamp is None else int(tstamp)
+        known["created"] = _now() if tstamp is None else int(tstamp)
+        if options:
+            known.update(options)
         name = kind if kind == "page_view" else event_name(kind, known.get("properties"))
-        id_ = event_id or new_id()
-        event = Event(id=id_, kind=kind, name=name, created=created, contexts=contexts, **known)
-        self.pipeline.capture(event)
+        self.pipeline.capture(Event(id=id_, kind=kind, name=name, contexts=contexts, **known))
         return id_
 
 

@@ -13,6 +13,7 @@ from time import monotonic, time
 from trackway.delivery.http import Answer, HttpSender
 from trackway.delivery.queue import DeliveryQueue
 from trackway.delivery.retry import RETRIED, Backoff
+from trackway.forks import witness
 
 logger = logging.getLogger("trackway.delivery")
 
@@ -62,7 +63,7 @@ class Delivery:
     def _start_afresh(self) -> None:
         """State that belongs to one process; a forked child must not share any of it."""
         self.queue = DeliveryQueue(self.max_queue_bytes)
-        self._pid = os.getpid()
+        self._same_process = witness()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._work = threading.Event()  # there is something to send
@@ -74,7 +75,7 @@ class Delivery:
 
     def put(self, item: bytes) -> bool:
         """Take one encoded event; False if the queue is full (counted). Raises nothing."""
-        if self._pid != os.getpid():  # forked in C, where Python's fork hooks do not run
+        if not self._same_process[0]:  # forked in C, where Python's fork hooks do not run
             self._forked()
         waiting = self.queue.put(item)
         if not waiting:
