@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+TRACKWAY = (sys.executable, "-m", "trackway")
 TP2 = "/com.snowplowanalytics.snowplow/tp2"
 
 
@@ -33,8 +34,7 @@ class Server:
     def sql(self, query: str) -> list[dict[str, Any]]:
         """Ask the running server."""
         found = subprocess.run(
-            [sys.executable, "-m", "trackway", "sql", query, "--data", str(self.data)]
-            + ["--format", "json"],
+            [*TRACKWAY, "sql", query, "--data", str(self.data), "--format", "json"],
             capture_output=True,
             text=True,
             check=True,
@@ -66,7 +66,7 @@ def serving(data: Path, **settings: str) -> Iterator[Server]:
     environ = {k: v for k, v in os.environ.items() if not k.startswith("TRACKWAY_")}
     environ |= {f"TRACKWAY_{name.upper()}": value for name, value in settings.items()}
     process = subprocess.Popen(
-        [sys.executable, "-m", "trackway", "serve", "--data", data, "--port", "0"],
+        [*TRACKWAY, "serve", "--data", str(data), "--port", "0"],
         stdout=subprocess.PIPE,
         text=True,
         env=environ,

@@ -349,7 +349,7 @@ def test_failing_for_ever_overflows_nothing() -> None:
         ("86400", LONGEST_WAIT),
         ("inf", LONGEST_WAIT),
         ("soon", None),
-        pytest.param("nan", None, marks=pytest.mark.xfail(reason="not a number")),
+        ("nan", None),
         ("Fri, 31 Nov 2026 99:00:00 GMT", None),
         ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
     ],
@@ -395,14 +395,7 @@ def test_nothing_is_started_before_the_first_event(
     assert thread.daemon
 
 
-@pytest.mark.parametrize(
-    ("batch_bytes", "size"),
-    [
-        pytest.param(2_000, 100, marks=pytest.mark.xfail(reason="the stamps are not counted")),
-        (2_000, 900),
-        (10_000, 10),
-    ],
-)
+@pytest.mark.parametrize(("batch_bytes", "size"), [(2_000, 100), (2_000, 900), (10_000, 10)])
 def test_no_body_is_larger_than_asked_for(
     moody: Callable[..., Moody], delivery: Callable[..., Delivery], batch_bytes: int, size: int
 ) -> None:
@@ -468,18 +461,7 @@ def test_what_will_never_succeed_is_given_up_and_counted(
     assert (counted["sent"], counted["dropped:rejected"], counted["retried"]) == (3, 2, 0)
 
 
-@pytest.mark.parametrize(
-    "mood",
-    [
-        pytest.param(hang_up, id="hangs up"),
-        pytest.param(hang, id="hangs"),
-        pytest.param(
-            drip,
-            id="drips",
-            marks=pytest.mark.xfail(reason="the answer is read to its end", run=False),
-        ),
-    ],
-)
+@pytest.mark.parametrize("mood", [hang_up, hang, drip], ids=["hangs up", "hangs", "drips"])
 def test_a_server_that_does_not_answer_is_asked_again(
     moody: Callable[..., Moody], delivery: Callable[..., Delivery], mood: Mood
 ) -> None:
@@ -605,7 +587,6 @@ def test_closing_counts_what_was_not_delivered(
     assert one.close(1.0) == 0
 
 
-@pytest.mark.xfail(reason="nobody sends or drops it")
 def test_an_event_after_the_close_is_counted_and_holds_nothing_up(
     moody: Callable[..., Moody], delivery: Callable[..., Delivery]
 ) -> None:
@@ -780,7 +761,6 @@ FORK = """
 """
 
 
-@pytest.mark.xfail(reason="a fork during the worker's import of urllib3", strict=False)
 @pytest.mark.parametrize("before", ["pass", "tracker.flush(10)", "import time; time.sleep(0.05)"])
 @pytest.mark.parametrize("interval", [60, 0.01])
 def test_forked_children_send_their_own_events_and_nobodys_twice(

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trackway.collector.intake import Intake, Request
-from trackway.enrich.address import Proxies, anonymize, anonymize_address
-from trackway.enrich.agent import add_agent, parse_agent
-from trackway.enrich.source import add_source
-from trackway.enrich.visitor import visitor_of, visitor_step
+from trackway.enrich import enrichment
+from trackway.enrich.address import Proxies, anonymize, network_facts
+from trackway.enrich.agent import agent_facts, parse_agent
+from trackway.enrich.source import source_facts
+from trackway.enrich.visitor import visitor_facts, visitor_of
 from trackway.errors import SettingError
 from trackway.event import Event
 from trackway.wires.snowplow import PAYLOAD_SCHEMA
@@ -62,6 +63,8 @@ PEOPLE: list[tuple[str, tuple[str | None, str | None, str | None, str]]] = [
      ("Chrome", "126.0", "Android", "tablet")),
     (f"Mozilla/5.0 (Linux; Android 14; SAMSUNG SM-S921B) {WEBKIT} SamsungBrowser/25.0 "
      "Chrome/121.0.0.0 Mobile Safari/537.36", ("Samsung Internet", "25.0", "Android", "phone")),
+    (f"Mozilla/5.0 (Linux; Android 9; CUBOT_X19) {WEBKIT} Chrome/126.0.0.0 Mobile Safari/537.36",
+     ("Chrome", "126.0", "Android", "phone")),
     ("Mozilla/5.0 (Android 14; Mobile; rv:128.0) Gecko/128.0 Firefox/128.0",
      ("Firefox", "128.0", "Android", "phone")),
     ("Mozilla/5.0 (Android 14; Tablet; rv:128.0) Gecko/128.0 Firefox/128.0",
@@ -113,11 +116,13 @@ def test_a_program_is_no_person(text: str) -> None:
 
 
 def test_an_event_gets_what_its_user_agent_says() -> None:
-    seen = add_agent(event(user_agent=f"{IPHONE} Version/17.5 Mobile/15E148 Safari/604.1"))
+    seen = enrichment(agent_facts)(
+        event(user_agent=f"{IPHONE} Version/17.5 Mobile/15E148 Safari/604.1")
+    )
     assert (seen.browser, seen.browser_version) == ("Safari", "17.5")
     assert (seen.os, seen.os_version, seen.device, seen.is_bot) == ("iOS", "17.5", "phone", False)
     bare = event()
-    assert add_agent(bare) is bare
+    assert enrichment(agent_facts)(bare) == bare
 
 
 @given(st.text(max_size=1000))
@@ -184,6 +189,7 @@ SOURCES: list[tuple[str, str | None, str | None, str]] = [
     ("?gclid=1", "https://www.google.com/", "Google", "Paid Search"),
     ("?msclkid=5", None, "Microsoft", "Paid Search"),
     ("?fbclid=1", "https://l.facebook.com/", "Facebook", "Organic Social"),
+    ("?fbclid=1", None, "Facebook", "Organic Social"),
     ("?ref=some.list", None, "some.list", "Referral"),
     # What the link says about itself goes before where it was clicked.
     ("?utm_source=google&utm_medium=cpc", "https://some.blog/", "Google", "Paid Search"),
@@ -196,12 +202,12 @@ SOURCES: list[tuple[str, str | None, str | None, str]] = [
 def test_a_visit_has_a_source_and_a_channel(
     query: str, referrer: str | None, source: str | None, channel: str
 ) -> None:
-    found = add_source(event(page_url=SHOP + query, referrer=referrer))
+    found = enrichment(source_facts)(event(page_url=SHOP + query, referrer=referrer))
     assert (found.source, found.channel) == (source, channel)
 
 
 def test_the_parts_of_the_urls_and_of_the_campaign_are_kept() -> None:
-    found = add_source(
+    found = enrichment(source_facts)(
         event(
             page_url="https://Shop.example:8443/a%20b/c?utm_source=s%26s&utm_medium=m&utm_term=t+t"
             "&utm_content=c&utm_campaign=%C3%B6&gclid=G-1#top",
@@ -235,19 +241,21 @@ def test_the_parts_of_the_urls_and_of_the_campaign_are_kept() -> None:
     ],
 )
 def test_a_page_may_be_any_text(url: str, host: str | None, path: str | None) -> None:
-    found = add_source(event(page_url=url))
+    found = enrichment(source_facts)(event(page_url=url))
     assert (found.page_host, found.page_path) == (host, path)
 
 
 def test_an_event_without_a_page_has_no_source() -> None:
     bare = event()
-    assert add_source(bare) is bare
+    assert enrichment(source_facts)(bare) == bare
 
 
 @given(st.text(max_size=200), st.text(max_size=200) | st.none())
 def test_no_url_at_all_breaks_enrichment(url: str, referrer: str | None) -> None:
-    assert add_source(event(page_url=url, referrer=referrer)).channel
-    assert add_source(event(page_url=f"http://x/?{url}", referrer=f"http://{referrer}")).channel
+    assert enrichment(source_facts)(event(page_url=url, referrer=referrer)).channel
+    assert enrichment(source_facts)(
+        event(page_url=f"http://x/?{url}", referrer=f"http://{referrer}")
+    ).channel
 
 
 # Addresses ------------------------------------------------------------------------------------
@@ -273,7 +281,7 @@ def test_no_url_at_all_breaks_enrichment(url: str, referrer: str | None) -> None
 )
 def test_of_an_address_only_the_network_is_left(address: str, network: str | None) -> None:
     assert anonymize(address) == network
-    assert anonymize_address(event(ip=address)).ip == network
+    assert enrichment(network_facts)(event(ip=address)).ip == network
 
 
 @given(st.ip_addresses().map(str) | st.text(max_size=50))
@@ -298,6 +306,8 @@ def test_no_host_is_left_of_any_address(address: str) -> None:
         ("127.0.0.1,10.0.0.0/8", "127.0.0.1", "6.6.6.6, 1.1.1.1, 10.2.3.4", "1.1.1.1"),
         ("127.0.0.1, 10.0.0.0/8", "10.0.0.9", "10.1.1.1, 10.2.3.4", "10.1.1.1"),
         ("::1", "::1", "2001:db8::5", "2001:db8::5"),
+        ("127.0.0.1", "127.0.0.1", "1.1.1.1:5678", "1.1.1.1"),
+        ("127.0.0.1", "127.0.0.1", "[2001:db8::5]:5678", "2001:db8::5"),
         ("127.0.0.1", "127.0.0.1", "unknown", "unknown"),
         ("*", "9.9.9.9", "1.1.1.1, 2.2.2.2", "1.1.1.1"),
         ("*", None, "1.1.1.1", None),
@@ -333,7 +343,7 @@ NOBODY = "00000000-0000-0000-0000-000000000000"
 )
 def test_the_best_id_says_who_the_visitor_is(facts: dict[str, str], visitor: str) -> None:
     assert visitor_of(event(**facts), SECRET) == visitor
-    assert visitor_step(SECRET)(event(**facts)).visitor == visitor
+    assert enrichment(visitor_facts(SECRET))(event(**facts)).visitor == visitor
 
 
 def anonymous(**facts: Any) -> str:

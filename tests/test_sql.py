@@ -383,11 +383,16 @@ def test_tail_shows_events_as_they_come(server: Callable[..., Server], tail: Any
     assert (line["site"], line["page_path"]) == ("shop", "/lamps")
 
 
-def test_tail_ends_when_the_server_does(server: Callable[..., Server], tail: Any) -> None:
+@pytest.mark.parametrize("end", ["kill", "stop"])
+def test_tail_ends_when_the_server_does_and_does_not_hold_it_up(
+    server: Callable[..., Server], tail: Any, end: str
+) -> None:
     running = server()
     one = tail(running.data)
     until_shown(running, one)
-    running.kill()
+    began = time.monotonic()
+    getattr(running, end)()
+    assert time.monotonic() - began < 9, "the server waited for its graceful time-out"
     assert one.process.wait(20) == 0
 
 

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trackway.enrich.agent import add_agent
-from trackway.enrich.source import add_source
+from trackway.enrich import enrichment
+from trackway.enrich.agent import agent_facts
+from trackway.enrich.source import source_facts
 from trackway.errors import InvalidBody, InvalidEvent
 from trackway.event import Event, SelfDescribingJson
 from trackway.wires.snowplow import (
@@ -427,7 +428,7 @@ def test_the_generated_events_set_every_field_that_a_tracker_sets() -> None:
         "&utm_campaign=n&gclid=1#f",
         referrer="https://www.google.com/search?q=w",
     )
-    enriched = add_source(add_agent(full))
+    enriched = enrichment(agent_facts, source_facts)(full)
     added = {
         name
         for name in Event.__struct_fields__

@@ -12,8 +12,9 @@ from uuid import UUID
 import duckdb
 
 from tests.oracle import Oracle
-from trackway.enrich.agent import add_agent
-from trackway.enrich.source import add_source
+from trackway.enrich import enrichment
+from trackway.enrich.agent import agent_facts
+from trackway.enrich.source import source_facts
 from trackway.event import Event
 from trackway.testing.workload import Workload
 from trackway.warehouse.schema import COLUMNS
@@ -100,7 +101,7 @@ def test_the_parquet_file_holds_what_enrichment_makes_of_the_payloads(tmp_path: 
     payloads = Oracle(workload.payloads()).stored
     assert [str(row["event_id"]) for row in rows] == [payload["eid"] for payload in payloads]
     for row, payload in zip(rows, payloads, strict=True):
-        event = add_source(add_agent(decode(payload)))
+        event = enrichment(agent_facts, source_facts)(decode(payload))
         row["properties"] = row["properties"] and json.loads(row["properties"])
         expected = {column: value(event) for column, value in ENRICHED.items()}
         assert {column: row[column] for column in ENRICHED} == expected

@@ -38,8 +38,11 @@ async def _lines(collector: Collector) -> AsyncIterator[bytes]:
         yield b"\n"  # the headers go out with the first chunk; the reader knows that it listens
         while True:
             try:
-                yield await asyncio.wait_for(queue.get(), 15.0)
+                line = await asyncio.wait_for(queue.get(), 15.0)
             except TimeoutError:
-                yield b"\n"  # shows that we are here, and notices a reader who has gone
+                line = b"\n"  # shows that we are here, and notices a reader who has gone
+            if not line:  # the server ends
+                return
+            yield line
     finally:
         collector.listeners.discard(queue)

@@ -56,10 +56,16 @@ class Service:
         except ImportError:
             raise MissingExtra("uvicorn", "server") from None
 
+        collector = self.collector.app
+
         class Server(uvicorn.Server):
             async def startup(self, sockets: list[socket.socket] | None = None) -> None:
                 await super().startup(sockets=sockets)
                 ready()
+
+            async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+                collector.hang_up()  # a live view would hold up the end
+                await super().shutdown(sockets=sockets)
 
         config = uvicorn.Config(
             self._app(),

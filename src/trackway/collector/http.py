@@ -76,6 +76,13 @@ class Collector:
         self.listeners: set[asyncio.Queue[bytes]] = set()
         self._schemas = _bundled_schemas()
 
+    def hang_up(self) -> None:
+        """End the live views; what waits for them is let go."""
+        for listener in self.listeners:
+            while not listener.empty():
+                listener.get_nowait()
+            listener.put_nowait(b"")
+
     @staticmethod
     def owns(path: str) -> bool:
         """Whether a path belongs to the collector (and not to the dashboard)."""
@@ -213,6 +220,9 @@ class Collector:
     def _request(self, scope: Scope, headers: dict[bytes, bytes]) -> Request:
         client = scope.get("client")
         forwarded = headers.get(b"x-forwarded-for")
+        if forwarded:  # a header may stand there several times, and the order counts
+            lines = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+            forwarded = b",".join(lines)
         return Request(
             scope["path"],
             self.intake.proxies.client(

@@ -6,19 +6,19 @@ import base64
 from collections import Counter
 from collections.abc import Sequence
 from time import time_ns
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
-from msgspec.structs import replace
 
-from trackway.enrich.address import Proxies, anonymize_address
-from trackway.enrich.agent import add_agent
-from trackway.enrich.source import add_source
-from trackway.enrich.visitor import visitor_step
+from trackway.enrich import Part, enrichment
+from trackway.enrich.address import Proxies, network_facts
+from trackway.enrich.agent import agent_facts
+from trackway.enrich.source import source_facts
+from trackway.enrich.visitor import visitor_facts
 from trackway.errors import InvalidEvent
 from trackway.event import Event
 from trackway.ids import new_id
-from trackway.pipeline import Pipeline, Step
+from trackway.pipeline import Pipeline
 from trackway.wires import snowplow
 
 DEFAULT_SITE = "default"
@@ -57,7 +57,8 @@ class _Lines:
         self._encode = msgspec.json.Encoder().encode
 
     def send(self, events: Sequence[Event]) -> None:
-        self.lines += [self._encode(event) + b"\n" for event in events]
+        for event in events:
+            self.lines.append(self._encode(event) + b"\n")
 
     def flush(self, timeout: float | None = None) -> int:
         return 0
@@ -73,11 +74,11 @@ class Intake:
         self, *, secret: bytes, anonymize_ip: bool = True, trusted_proxies: str = "127.0.0.1,::1"
     ) -> None:
         self.proxies = Proxies(trusted_proxies)
-        steps: list[Step] = [add_agent, add_source, visitor_step(secret)]
+        parts: list[Part] = [agent_facts, source_facts, visitor_facts(secret)]
         if anonymize_ip:
-            steps.append(anonymize_address)
+            parts.append(network_facts)
         self._sink = _Lines()
-        self.pipeline = Pipeline(steps, [self._sink])
+        self.pipeline = Pipeline([enrichment(*parts)], [self._sink])
         self.stats: Counter[str] = Counter()
 
     def body(self, body: bytes, query: dict[str, str], request: Request) -> Taken:
@@ -90,10 +91,10 @@ class Intake:
         for raw in snowplow.decode_body(body):
             try:
                 if query:
-                    event = snowplow.decode(snowplow.decode_payload(raw) | query)
+                    facts = snowplow.decode_facts(snowplow.decode_payload(raw) | query)
                 else:
-                    event = snowplow.decode_event(raw)
-                self._take(event, request, now)
+                    facts = snowplow.decode_json(raw)
+                self._take(facts, request, now)
             except InvalidEvent as error:
                 bad.append(self._bad(error, raw, request, now))
         return self._taken(bad)
@@ -105,10 +106,10 @@ class Intake:
             payload = snowplow.decode_query(query)
             if not payload:
                 raise InvalidEvent("missing_field", "the query string is empty")
-            event = snowplow.decode(payload, strict=False)
-            if event.page_url is None and request.referer:
-                event = replace(event, page_url=request.referer)
-            self._take(event, request, now)
+            facts = snowplow.decode_facts(payload, strict=False)
+            if request.referer:
+                facts.setdefault("page_url", request.referer)
+            self._take(facts, request, now)
         except InvalidEvent as error:
             return self._taken([self._bad(error, query, request, now)])
         return self._taken([])
@@ -117,19 +118,16 @@ class Intake:
         """A whole request that cannot be read, kept as one bad row."""
         return self._taken([self._bad(error, raw, request, _now())])
 
-    def _take(self, event: Event, request: Request, now: int) -> None:
-        site = event.app_id or DEFAULT_SITE
-        address, agent = event.ip, event.user_agent
-        if not (event.tracker or "").startswith(_SERVER_SIDE):
-            address = address or request.address
-            agent = agent or request.user_agent
+    def _take(self, facts: dict[str, Any], request: Request, now: int) -> None:
+        facts["received"] = now
+        facts["site"] = facts.get("app_id") or DEFAULT_SITE
+        if not facts.get("tracker", "").startswith(_SERVER_SIDE):
+            facts.setdefault("ip", request.address)
+            facts.setdefault("user_agent", request.user_agent)
         if request.anonymous:
-            address = None
-            event = replace(event, network_id=None)
+            facts["ip"] = facts["network_id"] = None
         before = len(self._sink.lines)
-        sent = self.pipeline.capture(
-            replace(event, received=now, site=site, ip=address, user_agent=agent)
-        )
+        sent = self.pipeline.capture(Event(**facts))
         if sent and len(self._sink.lines) == before:
             # the pipeline's guard swallows what the sink raises; here nobody would notice the loss
             raise InvalidEvent("not_storable", "the event cannot be written as JSON")

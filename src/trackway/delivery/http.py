@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import threading
+from time import monotonic
+from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 from trackway.delivery.retry import parse_retry_after
 
 if TYPE_CHECKING:
     import urllib3
+
+#: How long the rest of an answer is waited for, so that its connection can be used again (seconds).
+_REST_SECONDS = 1.0
+
+#: Held while a worker imports urllib3. A child that is forked meanwhile would find the import
+#: begun by a thread that it does not have, and wait for it for ever; so a fork waits for this.
+importing = threading.Lock()
+
+
+def _urllib3() -> ModuleType:
+    with importing:
+        import urllib3
+
+        "".encode("idna")  # the first connection looks this codec up, which is an import as well
+    return urllib3
 
 
 class Answer(NamedTuple):
@@ -42,8 +60,7 @@ class HttpSender:
 
     def post(self, body: bytes, *, within: float | None = None) -> Answer:
         """Send one body; ``within`` bounds the whole exchange in seconds. Raises nothing."""
-        import urllib3
-
+        urllib3 = _urllib3()
         if self._pool is None:
             self._pool = urllib3.PoolManager(num_pools=1, maxsize=1, retries=False)
         connect, read = self.connect_timeout, self.read_timeout
@@ -56,15 +73,31 @@ class HttpSender:
                 body=body,
                 headers=self.headers,
                 redirect=False,
+                preload_content=False,
                 timeout=urllib3.Timeout(connect=connect, read=read, total=within),
             )
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        except Exception as error:  # whatever it is, it must not end the worker: try again
             return Answer(0, error=f"{type(error).__name__}: {error}")
+        self._finish(response)
         return Answer(
             response.status,
             parse_retry_after(response.headers.get("Retry-After")),
             "" if response.status < 300 else f"HTTP {response.status}",
         )
+
+    def _finish(self, response: urllib3.BaseHTTPResponse) -> None:
+        """Read the rest of an answer, or let go of its connection if that does not end: what the
+        server thinks of the body stands in the status."""
+        until = monotonic() + _REST_SECONDS
+        try:
+            while response.read1(65536):
+                if monotonic() > until:
+                    response.close()
+                    return
+        except (_urllib3().exceptions.HTTPError, OSError):
+            response.close()
+        else:
+            response.release_conn()
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -50,12 +50,15 @@ class DeliveryQueue:
             self._items.append(item)
             return len(self._items)
 
-    def take(self, count: int, size: int) -> list[bytes]:
-        """Fetch up to ``count`` items of together up to ``size`` bytes, at least one if any."""
+    def take(self, count: int, size: int, *, extra: int = 1) -> list[bytes]:
+        """Fetch up to ``count`` items of together up to ``size`` bytes, at least one if any.
+
+        ``extra``: bytes that each item will take beyond its own, such as the comma behind it.
+        """
         batch: list[bytes] = []
         with self._lock:
             while self._items and len(batch) < count:
-                size -= len(self._items[0]) + 1  # the comma between two events
+                size -= len(self._items[0]) + extra
                 if size < 0 and batch:
                     break
                 batch.append(self._items.popleft())

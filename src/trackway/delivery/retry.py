@@ -38,15 +38,15 @@ class Backoff:
 
 def parse_retry_after(value: str | None) -> float | None:
     """Seconds to wait by a Retry-After header (a number or a date, RFC 9110, 10.2.3)."""
-    from email.utils import parsedate_to_datetime  # brings in the socket module; rarely needed
-
     if not value:
         return None
     try:
         seconds = float(value)
     except ValueError:
+        from email.utils import parsedate_to_datetime  # brings in the socket module
+
         try:
             seconds = parsedate_to_datetime(value).timestamp() - time()
         except ValueError:
             return None
-    return min(max(seconds, 0.0), LONGEST_WAIT)
+    return None if seconds != seconds else min(max(seconds, 0.0), LONGEST_WAIT)  # not a number

@@ -10,12 +10,17 @@ import weakref
 from collections.abc import Callable
 from time import monotonic, time
 
+from trackway.delivery import http
 from trackway.delivery.http import Answer, HttpSender
 from trackway.delivery.queue import DeliveryQueue
 from trackway.delivery.retry import RETRIED, Backoff
 from trackway.forks import witness
 
 logger = logging.getLogger("trackway.delivery")
+
+
+#: What ``stm``, the time of sending, adds to an event.
+_STAMP_BYTES = len(',"stm":"1795159501000"')
 
 
 class Delivery:
@@ -97,6 +102,9 @@ class Delivery:
         """
         if not len(self.queue):
             return 0
+        if self._closed:  # the worker has ended; nobody would send what was put since then
+            self.queue.drop_queued("closed")
+            return len(self.queue)
         self._deadline = None if timeout is None else monotonic() + timeout
         if self._thread is None and not self._start():
             self._send_all()
@@ -154,7 +162,8 @@ class Delivery:
         self.sender.close()
 
     def _send_all(self) -> None:
-        while batch := self.queue.take(self.batch_size, self.batch_bytes):
+        room = self.batch_bytes - len(self.frame([]))
+        while batch := self.queue.take(self.batch_size, room, extra=_STAMP_BYTES + 1):
             self._deliver(batch)
 
     def _deliver(self, batch: list[bytes]) -> None:
@@ -224,7 +233,23 @@ class Delivery:
 _deliveries: weakref.WeakSet[Delivery] = weakref.WeakSet()
 
 
+#: Whether the thread that forks holds the lock of the import.
+_holding = False
+
+
+def _before_fork() -> None:
+    global _holding
+    # Longer than any import, and yet a bound: nobody's fork may hang on us.
+    _holding = http.importing.acquire(timeout=5.0)
+
+
+def _after_fork_in_parent() -> None:
+    if _holding:
+        http.importing.release()
+
+
 def _after_fork_in_child() -> None:
+    http.importing = threading.Lock()
     for delivery in list(_deliveries):
         delivery._forked()
 
@@ -239,4 +264,10 @@ def _at_exit() -> None:
 
 atexit.register(_at_exit)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    # Here, below the import of logging, because the hooks before a fork run last come first served:
+    # the import that we wait for takes logging's lock, which logging's own hook must not have yet.
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
-
-from msgspec.structs import replace
+from typing import Any
 
 from trackway.errors import SettingError
 from trackway.event import Event
@@ -28,11 +28,9 @@ def anonymize(address: str) -> str | None:
     return str(ip_network(f"{parsed}/{bits}", strict=False).network_address)
 
 
-def anonymize_address(event: Event) -> Event:
-    """The enrichment step that leaves of the address only its network."""
-    if event.ip is None:
-        return event
-    return replace(event, ip=anonymize(event.ip))
+def network_facts(event: Event) -> Mapping[str, Any]:
+    """For the enrichment step: of the address only its network."""
+    return {"ip": anonymize(event.ip)} if event.ip else {}
 
 
 class Proxies:
@@ -54,7 +52,7 @@ class Proxies:
         """
         if not forwarded or peer is None or not self._trusts(peer):
             return peer
-        hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
+        hops = [_without_port(hop.strip()) for hop in forwarded.split(",") if hop.strip()]
         if self._all:
             return hops[0] if hops else peer
         for hop in reversed(hops):
@@ -70,3 +68,10 @@ class Proxies:
         except ValueError:
             return False
         return any(parsed in network for network in self._networks)
+
+
+def _without_port(hop: str) -> str:
+    """Some proxies write ``192.0.2.1:5678`` or ``[2001:db8::1]:5678``."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import NamedTuple
-
-from msgspec.structs import replace
+from typing import Any, NamedTuple
 
 from trackway.errors import MissingExtra
 from trackway.event import Event
 
 #: Programs that fetch pages without a person looking, beyond what the parser knows as spiders.
-_ROBOT = re.compile(
-    r"bot\b|bot/|crawl|spider|slurp|headless|lighthouse|pingdom|uptime|monitor|scrapy|phantomjs|"
+_ROBOT = re.compile(  # a CUBOT is a phone
+    r"(?<!cu)bot\b|bot/|crawl|spider|slurp|headless|lighthouse|pingdom|uptime|monitor|scrapy|phantomjs|"
     r"python-requests|python-urllib|python-httpx|aiohttp|curl/|wget/|go-http-client|java/|"
     r"okhttp|libwww|httpclient|axios/|node-fetch|facebookexternalhit|preview|feed(?:fetcher|ly)",
     re.IGNORECASE,
@@ -89,12 +88,10 @@ def _device(text: str, system: str | None) -> str:
 
 
 @lru_cache(maxsize=10_000)
-def _facts(text: str) -> dict[str, str | bool]:
+def _facts(text: str) -> Mapping[str, Any]:
     return {field: value for field, value in parse_agent(text)._asdict().items() if value}
 
 
-def add_agent(event: Event) -> Event:
-    """The enrichment step: browser, system, device and ``is_bot`` from ``user_agent``."""
-    if event.user_agent is None:
-        return event
-    return replace(event, **_facts(event.user_agent))
+def agent_facts(event: Event) -> Mapping[str, Any]:
+    """For the enrichment step: browser, system, device and ``is_bot`` from ``user_agent``."""
+    return _facts(event.user_agent) if event.user_agent else {}

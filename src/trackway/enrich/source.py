@@ -7,11 +7,10 @@ follow the default channel groups that web analysts know.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
-
-from msgspec.structs import replace
 
 from trackway.event import Event
 
@@ -228,7 +227,7 @@ def source_and_channel(page: Page, referrer: Referrer) -> tuple[str | None, str]
 
 def _channel(page: Page, referrer: Referrer) -> str:
     medium = (page.medium or "").lower()
-    named = _named_service(page.source)
+    named = _named_service(page.source) or _named_service(page.click_network)
     service = named[0] if named else referrer.medium
     paid = page.paid_click or bool(_PAID.match(medium))
     if (page.campaign or "").lower() == "cross-network":
@@ -305,10 +304,10 @@ _known_facts = lru_cache(maxsize=10_000)(_facts)
 _MEMORABLE = 600
 
 
-def add_source(event: Event) -> Event:
-    """The enrichment step: parts of the URLs, campaign, referrer, source and channel."""
+def source_facts(event: Event) -> Mapping[str, Any]:
+    """For the enrichment step: parts of the URLs, campaign, referrer, source and channel."""
     page, referrer = event.page_url, event.referrer
     if page is None and referrer is None:
-        return event
+        return {}
     known = len(page or "") + len(referrer or "") <= _MEMORABLE
-    return replace(event, **(_known_facts if known else _facts)(page, referrer))
+    return (_known_facts if known else _facts)(page, referrer)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
-
-from msgspec.structs import replace
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from trackway.event import Event
 
@@ -35,10 +34,6 @@ def visitor_of(event: Event, secret: bytes) -> str:
     )
 
 
-def visitor_step(secret: bytes) -> Callable[[Event], Event]:
-    """The enrichment step that fills ``visitor``."""
-
-    def add_visitor(event: Event) -> Event:
-        return replace(event, visitor=visitor_of(event, secret))
-
-    return add_visitor
+def visitor_facts(secret: bytes) -> Callable[[Event], Mapping[str, Any]]:
+    """For the enrichment step: ``visitor``."""
+    return lambda event: {"visitor": visitor_of(event, secret)}

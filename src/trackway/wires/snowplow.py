@@ -309,7 +309,12 @@ def encode_body(payloads: Iterable[bytes]) -> bytes:
 
 
 def decode(payload: Mapping[str, str], *, strict: bool = True) -> Event:
-    """The event of a tp2 payload.
+    """The event of a tp2 payload; see ``decode_facts``."""
+    return Event(**decode_facts(payload, strict=strict))
+
+
+def decode_facts(payload: Mapping[str, str], *, strict: bool = True) -> dict[str, Any]:
+    """The fields of the event of a tp2 payload, for who wants to add some before making it.
 
     ``strict``: ``tv``, ``p`` and ``e`` are required, as ``payload_data`` demands of a POST; the
     GET form demands only ``e``. Raises InvalidEvent with the reason ``missing_field``,
@@ -350,7 +355,7 @@ def decode(payload: Mapping[str, str], *, strict: bool = True) -> Event:
     if "id" not in facts:
         facts["id"] = new_id()
     facts["name"] = event_name(kind, facts.get("properties"))
-    return Event(**facts)
+    return facts
 
 
 def event_name(kind: Kind, properties: SelfDescribingJson | None) -> str:
@@ -476,12 +481,12 @@ _SIZES = ("resolution", "viewport", "document_size")
 _JSON_KEYS = frozenset(("ue_px", "ue_pr", "cx", "co"))
 
 
-def decode_event(raw: bytes) -> Event:
-    """The event of one JSON object of a POST body; raises InvalidEvent as ``decode`` does.
+def decode_json(raw: bytes) -> dict[str, Any]:
+    """The fields of the event of one JSON object of a POST body; raises as ``decode_facts`` does.
 
     Nearly every event can be read in C, by types. Whatever is unusual in the least (escapes,
-    control characters, empty texts, older keys, anything wrong) goes the way of ``decode``, which
-    knows what to do or what to say.
+    control characters, empty texts, older keys, anything wrong) goes the way of ``decode_facts``,
+    which knows what to do or what to say.
     """
     # In valid UTF-8 a control character beyond ASCII begins with C2.
     if not (b"\\" in raw or b'""' in raw or b"\x7f" in raw or b"\xc2" in raw):
@@ -489,10 +494,10 @@ def decode_event(raw: bytes) -> Event:
             return _from_typed(_to_builtins(_typed_reader()(raw)))
         except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
             pass  # InvalidEvent is a ValueError too: the long way says it best
-    return decode(decode_payload(raw))
+    return decode_facts(decode_payload(raw))
 
 
-def _from_typed(payload: dict[str, Any]) -> Event:
+def _from_typed(payload: dict[str, Any]) -> dict[str, Any]:
     kind = KINDS[payload.pop("e")]
     properties = contexts = None
     if not _JSON_KEYS.isdisjoint(payload):
@@ -518,8 +523,9 @@ def _from_typed(payload: dict[str, Any]) -> Event:
         facts["properties"] = _self_describing(properties, "ue_pr")
     if contexts:
         _unfold(contexts, facts)
-    name = kind if kind == "page_view" else event_name(kind, facts.get("properties"))
-    return Event(kind=kind, name=name, **facts)
+    facts["kind"] = kind
+    facts["name"] = event_name(kind, facts.get("properties"))
+    return facts
 
 
 class _Body(msgspec.Struct):
