@@ -30,7 +30,7 @@ def anonymize(address: str) -> str | None:
 
 def network_facts(event: Event) -> Mapping[str, Any]:
     """For the enrichment step: of the address only its network."""
-    return {"ip": anonymize(event.ip)} if event.ip else {}
+    return {} if event.ip is None else {"ip": anonymize(event.ip)}
 
 
 class Proxies:
