@@ -20,9 +20,7 @@ from trackway.enrich.source import source_facts
 from trackway.errors import InvalidBody, InvalidEvent
 from trackway.event import Event, SelfDescribingJson
 from trackway.wires.snowplow import (
-    KINDS,
     PAYLOAD_SCHEMA,
-    PLATFORMS,
     REQUEST_SCHEMA,
     TRACK_SCHEMA,
     VENDOR,
@@ -34,6 +32,7 @@ from trackway.wires.snowplow import (
     encode_body,
     event_name,
 )
+from trackway.wires.snowplow_keys import KINDS, PLATFORMS
 
 RECORDED = Path(__file__).parent / "recorded"
 ID = "5e9e3a5c-3f6f-4f0b-8b1c-0d2f1a3b4c5d"

@@ -15,13 +15,32 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, lru_cache
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from trackway.errors import InvalidBody, InvalidEvent
 from trackway.event import JSON_NAMES, Event, Kind, SelfDescribingJson
 from trackway.ids import new_id
+from trackway.wires.snowplow_keys import (
+    BY_HAND,
+    CODES,
+    INT32,
+    KEYS,
+    KINDS,
+    LAST_MILLISECOND,
+    OLDER_KEYS,
+    PLATFORMS,
+    UUID,
+    address,
+    flag,
+    integer,
+    milliseconds,
+    number,
+    platform,
+    size,
+    uuid,
+)
 
 VENDOR = "iglu:com.snowplowanalytics.snowplow"
 PAYLOAD_SCHEMA = f"{VENDOR}/payload_data/jsonschema/1-0-4"
@@ -30,169 +49,13 @@ UNSTRUCT_SCHEMA = f"{VENDOR}/unstruct_event/jsonschema/1-0-0"
 TRACK_SCHEMA = "iglu:dev.trackway/track/jsonschema/1-0-0"
 REQUEST_SCHEMA = "iglu:dev.trackway/request/jsonschema/1-0-0"
 
+#: The longest name of an event, as our schema of it says.
+_NAME_LENGTH = 255
+
 #: A schema reference as Iglu writes it: vendor, name, format, version.
 SCHEMA_REFERENCE = re.compile(
     r"iglu:([A-Za-z0-9\-_.]+)/([A-Za-z0-9\-_]+)/([A-Za-z0-9\-_]+)/([1-9]\d*-\d+-\d+)"
 )
-
-KINDS: dict[str, Kind] = {
-    "pv": "page_view",
-    "pp": "page_ping",
-    "se": "struct",
-    "ue": "unstruct",
-    "tr": "transaction",
-    "ti": "transaction_item",
-    "ad": "ad_impression",
-    "ev": "struct",  # the name of trackers before 2012
-}
-CODES: dict[str, str] = {kind: code for code, kind in KINDS.items() if code != "ev"}
-PLATFORMS = frozenset(("web", "iot", "app", "mob", "pc", "cnsl", "tv", "srv", "headset"))
-
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_ADDRESS_END = re.compile("[,| ]")
-_SIZE = re.compile(r"[0-9]{1,10}x[0-9]{1,10}")
-# Python's int() and float() read more than the protocol allows: 1_000, " 1", digits of any script.
-_WHOLE = re.compile(r"[+-]?[0-9]+")
-_DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_INT32 = 2**31 - 1
-#: The longest name of an event, as our schema of it says.
-_NAME_LENGTH = 255
-#: The end of the year 9999, the last that the canonical model can hold.
-_LAST_MILLISECOND = 253_402_300_799_999
-
-
-def _integer(text: str) -> int | None:
-    if text == "null":
-        return None
-    if not _WHOLE.fullmatch(text) or not -_INT32 - 1 <= (number := int(text)) <= _INT32:
-        raise ValueError("expected a whole number of 32 bits")
-    return number
-
-
-def _milliseconds(text: str) -> int | None:
-    if text == "null":
-        return None
-    if not _WHOLE.fullmatch(text) or not 0 <= (number := int(text)) <= _LAST_MILLISECOND:
-        raise ValueError("expected milliseconds since 1970, before the year 10000")
-    return number
-
-
-def _number(text: str) -> int | float | None:
-    if text == "null":
-        return None
-    if not _DECIMAL.fullmatch(text):
-        raise ValueError("expected a number")
-    number = int(text) if _WHOLE.fullmatch(text) else float(text)
-    if not math.isfinite(number):
-        raise ValueError("expected a finite number")
-    return number
-
-
-def _uuid(text: str) -> str:
-    text = text.lower()
-    if not _UUID.fullmatch(text):
-        raise ValueError("expected a UUID")
-    return text
-
-
-def _flag(text: str) -> bool:
-    if text not in ("0", "1"):
-        raise ValueError("expected 0 or 1")
-    return text == "1"
-
-
-def _size(text: str) -> str:
-    if not _SIZE.fullmatch(text) or max(map(int, text.split("x"))) > _INT32:
-        raise ValueError("expected WIDTHxHEIGHT in digits")
-    return text
-
-
-def _platform(text: str) -> str:
-    if text not in PLATFORMS:
-        raise ValueError(f"expected one of {', '.join(sorted(PLATFORMS))}")
-    return text
-
-
-def _address(text: str) -> str:
-    """Proxies append addresses; the first is the client's."""
-    return _ADDRESS_END.split(text, 1)[0]
-
-
-class Key(NamedTuple):
-    """How one wire key becomes one field of an Event."""
-
-    field: str
-    limit: int
-    read: Callable[[str], Any] | None = None
-
-
-#: Every key that fills a field by itself. The first key of a field is the one that we write.
-KEYS: dict[str, Key] = {
-    "eid": Key("id", 36, _uuid),
-    "dtm": Key("created", 20, _milliseconds),
-    "stm": Key("sent", 20, _milliseconds),
-    "ttm": Key("true", 20, _milliseconds),
-    "tv": Key("tracker", 100),
-    "tna": Key("namespace", 128),
-    "aid": Key("app_id", 255),
-    "p": Key("platform", 255, _platform),
-    "uid": Key("user_id", 255),
-    "duid": Key("anonymous_id", 128),
-    "tnuid": Key("network_id", 128),
-    "fp": Key("fingerprint", 128),
-    "sid": Key("session_id", 36, _uuid),
-    "vid": Key("session_index", 11, _integer),
-    "ip": Key("ip", 128, _address),
-    "ua": Key("user_agent", 1000),
-    "url": Key("page_url", 10000),
-    "page": Key("page_title", 2000),
-    "refr": Key("referrer", 10000),
-    "lang": Key("language", 255),
-    "tz": Key("time_zone", 255),
-    "cd": Key("color_depth", 12),
-    "cs": Key("charset", 128),
-    "res": Key("resolution", 21, _size),
-    "vp": Key("viewport", 21, _size),
-    "ds": Key("document_size", 21, _size),
-    "cookie": Key("cookies", 1, _flag),
-    "pp_mix": Key("x_min", 11, _integer),
-    "pp_max": Key("x_max", 11, _integer),
-    "pp_miy": Key("y_min", 11, _integer),
-    "pp_may": Key("y_max", 11, _integer),
-    "se_ca": Key("category", 1000),
-    "se_ac": Key("action", 1000),
-    "se_la": Key("label", 4096),
-    "se_pr": Key("property_", 1000),
-    "se_va": Key("value", 255, _number),
-    "tr_id": Key("order_id", 255),
-    "tr_af": Key("affiliation", 255),
-    "tr_tt": Key("total", 255, _number),
-    "tr_tx": Key("tax", 255, _number),
-    "tr_sh": Key("shipping", 255, _number),
-    "tr_ci": Key("city", 255),
-    "tr_st": Key("state", 255),
-    "tr_co": Key("country", 255),
-    "tr_cu": Key("currency", 3),
-    "ti_id": Key("order_id", 255),
-    "ti_sk": Key("sku", 255),
-    "ti_nm": Key("item_name", 255),
-    "ti_ca": Key("item_category", 255),
-    "ti_pr": Key("price", 255, _number),
-    "ti_qu": Key("quantity", 11, _integer),
-    "ti_cu": Key("currency", 3),
-    # older spellings, read but never written
-    "nuid": Key("network_id", 128),
-    "ti_na": Key("item_name", 255),
-    "ev_ca": Key("category", 1000),
-    "ev_ac": Key("action", 1000),
-    "ev_la": Key("label", 4096),
-    "ev_pr": Key("property_", 1000),
-    "ev_va": Key("value", 255, _number),
-}
-#: When both spellings of a field are there, these give way to the first of KEYS.
-_OLDER = frozenset(("nuid", "ti_na", "ev_ca", "ev_ac", "ev_la", "ev_pr", "ev_va"))
-#: Keys that ``decode`` reads by hand.
-_BY_HAND = frozenset(("e", "ue_px", "ue_pr", "cx", "co"))
 
 #: The key of each field whose name in the JSON of an Event is not the key already.
 _ORDER_KEYS = {
@@ -220,7 +83,7 @@ _ORDER_KEYS = _ITEM_KEYS | _ORDER_KEYS
 _TEXT_KEYS = frozenset(
     name
     for name in JSON_NAMES.values()
-    if KEYS[name].read not in (_integer, _milliseconds, _number, _flag)
+    if KEYS[name].read not in (integer, milliseconds, number, flag)
 ) | {"e", "dtm", "ip"}
 _OTHER_NAMES = frozenset(Event.__struct_encode_fields__) - _TEXT_KEYS - {"kind", "name"}
 
@@ -326,12 +189,12 @@ def decode_facts(payload: Mapping[str, str], *, strict: bool = True) -> dict[str
     for key, text in payload.items():
         meaning = KEYS.get(key)
         if meaning is None:
-            if key not in _BY_HAND:
+            if key not in BY_HAND:
                 extra[key] = text
             continue
         field, limit, read = meaning
         text = _printable(text)
-        if not text or (key in _OLDER and field in facts):
+        if not text or (key in OLDER_KEYS and field in facts):
             continue
         if len(text) > limit:
             raise InvalidEvent(
@@ -457,16 +320,16 @@ def _typed_reader() -> Callable[[bytes], msgspec.Struct]:
     """Reads JSON into a struct with a typed field for each wire key, so that msgspec checks types
     and limits while it parses. Required are the keys that ``payload_data`` requires."""
     types: dict[Callable[[str], Any] | None, Any] = {
-        _integer: Annotated[int, msgspec.Meta(ge=-_INT32 - 1, le=_INT32)],
-        _milliseconds: Annotated[int, msgspec.Meta(ge=0, le=_LAST_MILLISECOND)],
-        _number: int | Annotated[float, msgspec.Meta(ge=-1e308, le=1e308)],  # no NaN, no infinity
-        _flag: Literal["0", "1"],
-        _platform: Literal[tuple(PLATFORMS)],
+        integer: Annotated[int, msgspec.Meta(ge=-INT32 - 1, le=INT32)],
+        milliseconds: Annotated[int, msgspec.Meta(ge=0, le=LAST_MILLISECOND)],
+        number: int | Annotated[float, msgspec.Meta(ge=-1e308, le=1e308)],  # no NaN, no infinity
+        flag: Literal["0", "1"],
+        platform: Literal[tuple(PLATFORMS)],
     }
-    fields: list[Any] = [("e", Literal[tuple(KINDS)]), ("tv", str), ("p", types[_platform])]
+    fields: list[Any] = [("e", Literal[tuple(KINDS)]), ("tv", str), ("p", types[platform])]
     fields += [(key, str | None, None) for key in ("ue_px", "ue_pr", "cx", "co")]
     for key, meaning in KEYS.items():
-        if key not in _OLDER and key not in ("tv", "p"):
+        if key not in OLDER_KEYS and key not in ("tv", "p"):
             text = Annotated[str, msgspec.Meta(max_length=meaning.limit)]
             fields.append((key, types.get(meaning.read, text) | None, None))
     payload = msgspec.defstruct(
@@ -476,7 +339,7 @@ def _typed_reader() -> Callable[[bytes], msgspec.Struct]:
 
 
 _FIELDS = {key: meaning.field for key, meaning in KEYS.items()}
-_known_size = lru_cache(maxsize=4096)(_size)
+_known_size = lru_cache(maxsize=4096)(size)
 _SIZES = ("resolution", "viewport", "document_size")
 _JSON_KEYS = frozenset(("ue_px", "ue_pr", "cx", "co"))
 
@@ -508,15 +371,15 @@ def _from_typed(payload: dict[str, Any]) -> dict[str, Any]:
     facts = {_FIELDS[key]: value for key, value in payload.items()}
     if "id" not in facts:
         facts["id"] = new_id()
-    elif not _UUID.fullmatch(facts["id"]):
-        facts["id"] = _uuid(facts["id"])
+    elif not UUID.fullmatch(facts["id"]):
+        facts["id"] = uuid(facts["id"])
     for field in _SIZES:
         if field in facts:
             _known_size(facts[field])
     if "session_id" in facts:
-        facts["session_id"] = _uuid(facts["session_id"])
+        facts["session_id"] = uuid(facts["session_id"])
     if "ip" in facts:
-        facts["ip"] = _address(facts["ip"])
+        facts["ip"] = address(facts["ip"])
     if "cookies" in facts:
         facts["cookies"] = facts["cookies"] == "1"
     if properties:
