@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import collector, results, tracker, year
+from benchmarks import collector, disk, results, tracker, year
 
-PARTS = {"tracker": tracker.measure, "collector": collector.measure, "year": year.measure}
+PARTS = {
+    "tracker": tracker.measure,
+    "collector": collector.measure,
+    "disk": disk.measure,
+    "year": year.measure,
+}
 
 
 def main() -> None:
