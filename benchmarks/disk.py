@@ -12,7 +12,7 @@ from benchmarks.results import Result
 from benchmarks.serving import post, serving
 from trackway.testing.workload import Workload
 
-VIEWS = 2_000_000
+VIEWS = 5_000_000
 #: Nothing but page views, of people as in the other benchmarks.
 ONLY_VIEWS: dict[str, Any] = {
     "other_events": 0,

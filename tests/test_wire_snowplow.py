@@ -25,13 +25,11 @@ from trackway.wires.snowplow import (
     TRACK_SCHEMA,
     VENDOR,
     decode,
-    decode_body,
-    decode_payload,
-    decode_query,
     encode,
     encode_body,
     event_name,
 )
+from trackway.wires.snowplow_body import decode_body, decode_payload, decode_query
 from trackway.wires.snowplow_keys import KINDS, PLATFORMS
 
 RECORDED = Path(__file__).parent / "recorded"

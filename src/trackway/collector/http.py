@@ -16,7 +16,7 @@ from typing import Any
 from trackway.collector.intake import Intake, Request, Taken
 from trackway.collector.journal import Journal
 from trackway.errors import InvalidBody, InvalidEvent, SpoolError
-from trackway.wires.snowplow import decode_query
+from trackway.wires.snowplow_body import decode_query
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -19,7 +19,8 @@ from trackway.errors import InvalidEvent
 from trackway.event import Event
 from trackway.ids import new_id
 from trackway.pipeline import Pipeline
-from trackway.wires import snowplow
+from trackway.wires.snowplow import decode_facts
+from trackway.wires.snowplow_body import decode_body, decode_json, decode_payload, decode_query
 
 DEFAULT_SITE = "default"
 
@@ -88,12 +89,9 @@ class Intake:
         """
         now = _now()
         bad = []
-        for raw in snowplow.decode_body(body):
+        for raw in decode_body(body):
             try:
-                if query:
-                    facts = snowplow.decode_facts(snowplow.decode_payload(raw) | query)
-                else:
-                    facts = snowplow.decode_json(raw)
+                facts = decode_facts(decode_payload(raw) | query) if query else decode_json(raw)
                 self._take(facts, request, now)
             except InvalidEvent as error:
                 bad.append(self._bad(error, raw, request, now))
@@ -103,10 +101,10 @@ class Intake:
         """The one event of a GET."""
         now = _now()
         try:
-            payload = snowplow.decode_query(query)
+            payload = decode_query(query)
             if not payload:
                 raise InvalidEvent("missing_field", "the query string is empty")
-            facts = snowplow.decode_facts(payload, strict=False)
+            facts = decode_facts(payload, strict=False)
             if request.referer:
                 facts.setdefault("page_url", request.referer)
             self._take(facts, request, now)

@@ -9,37 +9,26 @@ Keys, types and limits: Snowplow tracker protocol and the ``payload_data`` schem
 from __future__ import annotations
 
 import binascii
-import json
-import math
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache, lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 
-from trackway.errors import InvalidBody, InvalidEvent
+from trackway.errors import InvalidEvent
 from trackway.event import JSON_NAMES, Event, Kind, SelfDescribingJson
 from trackway.ids import new_id
 from trackway.wires.snowplow_keys import (
     BY_HAND,
     CODES,
-    INT32,
     KEYS,
     KINDS,
-    LAST_MILLISECOND,
     OLDER_KEYS,
-    PLATFORMS,
-    UUID,
-    address,
     flag,
     integer,
     milliseconds,
     number,
-    platform,
-    size,
-    uuid,
 )
 
 VENDOR = "iglu:com.snowplowanalytics.snowplow"
@@ -209,10 +198,10 @@ def decode_facts(payload: Mapping[str, str], *, strict: bool = True) -> dict[str
             raise InvalidEvent("wrong_type", f"{key} is {text[:80]!r}: {error}") from None
         if value is not None:
             facts[field] = value
-    if (properties := _read_json(payload, "ue_px", "ue_pr", "unstruct_event")) is not None:
-        facts["properties"] = _self_describing(properties, "ue_pr")
-    if (contexts := _read_json(payload, "cx", "co", "contexts")) is not None:
-        _unfold(contexts, facts)
+    if (properties := read_json(payload, "ue_px", "ue_pr", "unstruct_event")) is not None:
+        facts["properties"] = self_describing(properties, "ue_pr")
+    if (contexts := read_json(payload, "cx", "co", "contexts")) is not None:
+        unfold_contexts(contexts, facts)
     if extra:
         facts["extra"] = extra
     if "id" not in facts:
@@ -258,7 +247,7 @@ class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
 _read_envelope = msgspec.json.Decoder(_Envelope).decode
 
 
-def _read_json(payload: Mapping[str, str], coded: str, plain: str, name: str) -> Any:
+def read_json(payload: Mapping[str, str], coded: str, plain: str, name: str) -> Any:
     """The ``data`` of a JSON field that is present either base64-coded or plain; None if absent."""
     if text := payload.get(coded):
         key = coded
@@ -284,7 +273,7 @@ def _read_json(payload: Mapping[str, str], coded: str, plain: str, name: str) ->
     return envelope.data
 
 
-def _self_describing(value: Any, key: str) -> SelfDescribingJson:
+def self_describing(value: Any, key: str) -> SelfDescribingJson:
     if not isinstance(value, dict) or value.keys() != {"schema", "data"}:
         raise InvalidEvent("invalid_json_field", f"{key}: expected exactly 'schema' and 'data'")
     schema = value["schema"]
@@ -293,13 +282,13 @@ def _self_describing(value: Any, key: str) -> SelfDescribingJson:
     return SelfDescribingJson(schema, value["data"])
 
 
-def _unfold(contexts: Any, facts: dict[str, Any]) -> None:
+def unfold_contexts(contexts: Any, facts: dict[str, Any]) -> None:
     """Put our request context back into the fields it came from, and keep the other contexts."""
     if not isinstance(contexts, list):
         raise InvalidEvent("invalid_json_field", "co: expected a list of contexts")
     kept = []
     for value in contexts:
-        context = _self_describing(value, "co")
+        context = self_describing(value, "co")
         if context.schema != REQUEST_SCHEMA:
             kept.append(context)
             continue
@@ -313,164 +302,3 @@ def _unfold(contexts: Any, facts: dict[str, Any]) -> None:
                 facts[field] = _printable(value) if isinstance(value, str) else value
     if kept:
         facts["contexts"] = tuple(kept)
-
-
-@cache  # made by the first event that is decoded; a tracker never needs it
-def _typed_reader() -> Callable[[bytes], msgspec.Struct]:
-    """Reads JSON into a struct with a typed field for each wire key, so that msgspec checks types
-    and limits while it parses. Required are the keys that ``payload_data`` requires."""
-    types: dict[Callable[[str], Any] | None, Any] = {
-        integer: Annotated[int, msgspec.Meta(ge=-INT32 - 1, le=INT32)],
-        milliseconds: Annotated[int, msgspec.Meta(ge=0, le=LAST_MILLISECOND)],
-        number: int | Annotated[float, msgspec.Meta(ge=-1e308, le=1e308)],  # no NaN, no infinity
-        flag: Literal["0", "1"],
-        platform: Literal[tuple(PLATFORMS)],
-    }
-    fields: list[Any] = [("e", Literal[tuple(KINDS)]), ("tv", str), ("p", types[platform])]
-    fields += [(key, str | None, None) for key in ("ue_px", "ue_pr", "cx", "co")]
-    for key, meaning in KEYS.items():
-        if key not in OLDER_KEYS and key not in ("tv", "p"):
-            text = Annotated[str, msgspec.Meta(max_length=meaning.limit)]
-            fields.append((key, types.get(meaning.read, text) | None, None))
-    payload = msgspec.defstruct(
-        "TypedPayload", fields, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
-    )
-    return msgspec.json.Decoder(payload, strict=False).decode
-
-
-_FIELDS = {key: meaning.field for key, meaning in KEYS.items()}
-_known_size = lru_cache(maxsize=4096)(size)
-_SIZES = ("resolution", "viewport", "document_size")
-_JSON_KEYS = frozenset(("ue_px", "ue_pr", "cx", "co"))
-
-
-def decode_json(raw: bytes) -> dict[str, Any]:
-    """The fields of the event of one JSON object of a POST body; raises as ``decode_facts`` does.
-
-    Nearly every event can be read in C, by types. Whatever is unusual in the least (escapes,
-    control characters, empty texts, older keys, anything wrong) goes the way of ``decode_facts``,
-    which knows what to do or what to say.
-    """
-    # In valid UTF-8 a control character beyond ASCII begins with C2.
-    if not (b"\\" in raw or b'""' in raw or b"\x7f" in raw or b"\xc2" in raw):
-        try:
-            return _from_typed(_to_builtins(_typed_reader()(raw)))
-        except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
-            pass  # InvalidEvent is a ValueError too: the long way says it best
-    return decode_facts(decode_payload(raw))
-
-
-def _from_typed(payload: dict[str, Any]) -> dict[str, Any]:
-    kind = KINDS[payload.pop("e")]
-    properties = contexts = None
-    if not _JSON_KEYS.isdisjoint(payload):
-        properties = _read_json(payload, "ue_px", "ue_pr", "unstruct_event")
-        contexts = _read_json(payload, "cx", "co", "contexts")
-        for key in _JSON_KEYS:
-            payload.pop(key, None)
-    facts = {_FIELDS[key]: value for key, value in payload.items()}
-    if "id" not in facts:
-        facts["id"] = new_id()
-    elif not UUID.fullmatch(facts["id"]):
-        facts["id"] = uuid(facts["id"])
-    for field in _SIZES:
-        if field in facts:
-            _known_size(facts[field])
-    if "session_id" in facts:
-        facts["session_id"] = uuid(facts["session_id"])
-    if "ip" in facts:
-        facts["ip"] = address(facts["ip"])
-    if "cookies" in facts:
-        facts["cookies"] = facts["cookies"] == "1"
-    if properties:
-        facts["properties"] = _self_describing(properties, "ue_pr")
-    if contexts:
-        _unfold(contexts, facts)
-    facts["kind"] = kind
-    facts["name"] = event_name(kind, facts.get("properties"))
-    return facts
-
-
-class _Body(msgspec.Struct):
-    schema: str
-    data: list[msgspec.Raw]
-
-
-_read_body = msgspec.json.Decoder(_Body).decode
-_read_texts = msgspec.json.Decoder(dict[str, str]).decode
-
-
-def decode_body(body: bytes) -> list[bytes]:
-    """The JSON of each event of a POST body, for ``decode_payload``.
-
-    Raises InvalidBody with the reason ``invalid_json``, ``invalid_envelope``, ``unknown_schema``
-    or ``empty_batch``.
-    """
-    try:
-        envelope = _read_body(body)
-    except msgspec.ValidationError as error:
-        raise InvalidBody("invalid_envelope", f"body: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        envelope = _read_body_leniently(body)
-    if not envelope.schema.startswith(f"{VENDOR}/payload_data/jsonschema/1-0-"):
-        raise InvalidBody("unknown_schema", f"body has the schema {envelope.schema[:120]!r}")
-    if not envelope.data:
-        raise InvalidBody("empty_batch", "body: data holds no event")
-    return [bytes(raw) for raw in envelope.data]
-
-
-def _read_body_leniently(body: bytes) -> _Body:
-    """Read what is almost JSON (NaN, lone surrogates, broken UTF-8), so that one event which
-    holds such a thing does not take its neighbours with it."""
-    try:
-        value = json.loads(body.decode("utf-8", "replace"))
-    except (ValueError, RecursionError) as error:
-        raise InvalidBody("invalid_json", f"body: {error}") from None
-    match value:
-        case {"schema": str(schema), "data": list(data)}:
-            return _Body(schema, [msgspec.Raw(json.dumps(item).encode()) for item in data])
-    raise InvalidBody("invalid_envelope", "body: expected an object with 'schema' and 'data'")
-
-
-def decode_payload(raw: bytes) -> dict[str, str]:
-    """One event of a POST body as wire keys to text values.
-
-    ``payload_data`` demands text; numbers, as trackers of version 0.4 sent them, are read too.
-    Raises InvalidEvent with the reason ``invalid_json``, ``not_an_object`` or ``wrong_type``.
-    """
-    try:
-        return _read_texts(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass
-    try:
-        payload = json.loads(raw.decode("utf-8", "replace"))
-    except (ValueError, RecursionError) as error:
-        raise InvalidEvent("invalid_json", f"an event of the body: {error}") from None
-    if not isinstance(payload, dict):
-        raise InvalidEvent("not_an_object", "an event of the body is not an object")
-    return {
-        _encodable(key): _text(key, value) for key, value in payload.items() if value is not None
-    }
-
-
-def _encodable(text: str) -> str:
-    """A lone surrogate has no UTF-8 form, so it could not be kept."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def _text(key: str, value: Any) -> str:
-    if isinstance(value, str):
-        return _encodable(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidEvent("wrong_type", f"{key[:80]} is a JSON {type(value).__name__}, not text")
-    if not math.isfinite(value):
-        raise InvalidEvent("wrong_type", f"{key[:80]} is {value}, not a finite number")
-    return repr(value)
-
-
-def decode_query(query: bytes) -> dict[str, str]:
-    """The payload of a GET, from its raw query string."""
-    from urllib.parse import parse_qsl  # a tracker, which only encodes, starts without it
-
-    pairs = parse_qsl(query.decode("utf-8", "replace"), keep_blank_values=True, errors="replace")
-    return dict(pairs)
