@@ -15,8 +15,7 @@ from benchmarks.serving import post, serving
 from trackway.testing.workload import Workload
 
 SUSTAINED_SECONDS = 60
-SUSTAINED_RATE = 250  # POSTs of 100 per second
-PEER = "RudderStack gateway, 2 cores, its own figure"
+SUSTAINED_RATE = 255  # POSTs of 100 per second, a little above the target
 
 
 def measure() -> Iterator[Result]:
@@ -40,8 +39,6 @@ def _singles(place: Path, bodies: Path) -> Iterator[Result]:
         found["requests"] / found["seconds"],
         "per second",
         least=10_000,
-        peer=1_700,
-        peer_name=PEER,
         note=f"p99 {found['p99_ms']:.1f} ms, 64 connections",
     )
 
@@ -49,13 +46,13 @@ def _singles(place: Path, bodies: Path) -> Iterator[Result]:
 def _hundreds(place: Path, bodies: Path) -> Iterator[Result]:
     # At the target rate for the latency, and as fast as it goes for the rate.
     with serving(place / "hundred") as server:
-        found = post(server.url, bodies, "--connections", "8", "--seconds", "10")
+        found = post(server.url, bodies, "--connections", "6", "--seconds", "10")
     yield Result(
         "events in POSTs of 100, acknowledged durably",
         100 * found["requests"] / found["seconds"],
         "per second",
         least=60_000,
-        note="8 connections, loader running",
+        note="6 connections, loader running",
     )
     yield Result("answer to a POST of 100 at that rate, p99", found["p99_ms"], "ms", most=25.0)
 
@@ -85,7 +82,7 @@ def _sustained(place: Path, bodies: Path) -> Iterator[Result]:
         "events per second for 60 s, loaded, deduplicated, visitors and sessions",
         100 * found["requests"] / took,
         "per second",
-        least=25_000 * 0.99,
+        least=25_000,
         note=f"p99 {found['p99_ms']:.1f} ms; all in {lag:.1f} s after the end",
     )
     # Grows: the last third of the samples lies clearly above the first.

@@ -15,16 +15,12 @@ class Subject:
     """
 
     def __init__(self, platform: str = "srv") -> None:
-        self._facts: dict[str, Any] = {"platform": platform}
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        """The facts by their names as fields of Event."""
-        return self._facts
+        #: The facts by their names as fields of Event; replaced as a whole, never changed.
+        self.facts: Mapping[str, Any] = {"platform": platform}
 
     def _set(self, **facts: Any) -> Subject:
-        merged = self._facts | facts
-        self._facts = {field: value for field, value in merged.items() if value is not None}
+        merged = {**self.facts, **facts}
+        self.facts = {field: value for field, value in merged.items() if value is not None}
         return self
 
     def set_platform(self, value: str) -> Subject:

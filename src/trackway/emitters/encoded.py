@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from trackway.event import Event, without_surrogates
-from trackway.wires import snowplow
+from trackway.wires.snowplow import encode
 
 
 class CustomEmitter(Protocol):
@@ -38,18 +38,16 @@ class Encoded:
     def send(self, events: Sequence[Event]) -> None:
         for event in events:
             try:
-                self._send(event)
+                payload = encode(event, base64=self.base64)
+                encoded = self._encode(payload)
             except UnicodeEncodeError:
                 self.stats["replaced_surrogates"] += 1
-                self._send(without_surrogates(event))
-
-    def _send(self, event: Event) -> None:
-        payload = snowplow.encode(event, base64=self.base64)
-        encoded = self._encode(payload)
-        for put in self._puts:
-            put(encoded)
-        for take in self._inputs:
-            take(dict(payload))
+                payload = encode(without_surrogates(event), base64=self.base64)
+                encoded = self._encode(payload)
+            for put in self._puts:
+                put(encoded)
+            for take in self._inputs:
+                take(dict(payload))
 
     def flush(self, timeout: float | None = None) -> int:
         return self._settle("flush", timeout)
