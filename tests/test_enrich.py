@@ -396,6 +396,15 @@ def test_the_visitor_is_found_before_the_address_is_cut() -> None:
     assert len(visitors) == 2
 
 
+def test_no_address_is_stored_when_enrichment_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(text: str) -> dict[str, Any]:
+        raise RuntimeError("no such browser")
+
+    monkeypatch.setattr("trackway.enrich.agent._facts", broken)
+    (line,) = Intake(secret=SECRET).pixel(b"e=pv", Request("/i", "203.0.113.7", "UA")).events
+    assert b"203.0" not in line
+
+
 @given(
     st.dictionaries(
         st.sampled_from(["e", "p", "tv", "url", "refr", "ua", "ip", "uid", "se_va", "co", "xx"]),

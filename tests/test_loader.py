@@ -200,6 +200,10 @@ def test_damage_in_a_segment_costs_only_what_is_damaged(folder: Folder) -> None:
     first.write_bytes(text)
     assert folder.loader.load(first) == Loaded(stored=2)
     assert folder.loader.load(first) == Loaded()
+    folder.restart()
+    assert folder.loader.found_damage(first)  # so that it will be set aside, not removed
+    folder.loader.forget(first)
+    assert not folder.loader.found_damage(first)
 
 
 def test_a_load_that_fails_leaves_nothing_behind_and_can_be_repeated(folder: Folder) -> None:

@@ -9,6 +9,7 @@ from time import time_ns
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from trackway.enrich import Part, enrichment
 from trackway.enrich.address import Proxies, network_facts
@@ -18,7 +19,7 @@ from trackway.enrich.visitor import visitor_facts
 from trackway.errors import InvalidEvent
 from trackway.event import Event
 from trackway.ids import new_id
-from trackway.pipeline import Pipeline
+from trackway.pipeline import Pipeline, Step
 from trackway.wires.snowplow import decode_facts
 from trackway.wires.snowplow_body import decode_body, decode_json, decode_payload, decode_query
 
@@ -68,6 +69,11 @@ class _Lines:
         return 0
 
 
+def _without_whole_address(event: Event) -> Event:
+    """The pipeline passes over a step that fails, and then nobody has cut the address."""
+    return event if event.visitor is not None else replace(event, ip=None)
+
+
 class Intake:
     """Turns requests into lines for the spool. ``secret`` keys the daily visitor hash."""
 
@@ -79,7 +85,10 @@ class Intake:
         if anonymize_ip:
             parts.append(network_facts)
         self._sink = _Lines()
-        self.pipeline = Pipeline([enrichment(*parts)], [self._sink])
+        steps: list[Step] = [enrichment(*parts)]
+        if anonymize_ip:
+            steps.append(_without_whole_address)
+        self.pipeline = Pipeline(steps, [self._sink])
         self.stats: Counter[str] = Counter()
 
     def body(self, body: bytes, query: dict[str, str], request: Request) -> Taken:

@@ -7,7 +7,6 @@ import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic
 
 from trackway.delivery.spool import Spool, frame
 from trackway.errors import SpoolError
@@ -44,7 +43,6 @@ class Journal:
         #: Up to where the active segment is durable; only that may be loaded.
         self.durable: tuple[Path, int] | None = None
         self.last_error: str = ""
-        self.kept_at = monotonic()
         self._group: _Group | None = None
         self._condition = threading.Condition()
         self._closing = False

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from time import monotonic
 
 from trackway.collector.journal import Journal
 from trackway.errors import WarehouseError
-from trackway.warehouse.load import Loaded, Loader
+from trackway.warehouse.load import Loader
 
 logger = logging.getLogger("trackway.collector")
 
@@ -24,9 +23,7 @@ class Loading:
         self.journal = journal
         self.loader = loader
         self.interval = interval
-        self.total = Loaded()
         self.last_error = ""
-        self.loaded_at = monotonic()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="trackway-loader", daemon=True)
 
@@ -39,11 +36,6 @@ class Loading:
         self._closing.set()
         self._thread.join()
 
-    @property
-    def backlog(self) -> int:
-        """Bytes in the spool that are not deleted yet."""
-        return self.journal.spool.size
-
     def _run(self) -> None:
         while not self._closing.wait(self.interval):
             self._load_all()
@@ -53,7 +45,6 @@ class Loading:
         try:
             self.load_all()
             self.last_error = ""
-            self.loaded_at = monotonic()
         except (WarehouseError, OSError) as error:
             if str(error) != self.last_error:
                 logger.error("loading failed, events stay in the spool: %s", error)
@@ -69,11 +60,11 @@ class Loading:
         durable = self.journal.durable
         for segment in segments:
             if segment != active:
-                self.total += self.loader.load(segment)
-                if segment.name in self.loader.damaged:
+                self.loader.load(segment)
+                if self.loader.found_damage(segment):
                     self.journal.spool.set_aside(segment)
                 else:
                     self.journal.spool.remove(segment)
                 self.loader.forget(segment)
             elif durable is not None and durable[0] == segment:
-                self.total += self.loader.load(segment, durable[1])
+                self.loader.load(segment, durable[1])

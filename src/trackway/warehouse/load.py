@@ -85,8 +85,6 @@ class Loader:
     ) -> None:
         self.warehouse = warehouse
         self.batch_bytes = batch_bytes
-        #: Names of segments in which bytes were found that are no frame.
-        self.damaged: set[str] = set()
         #: What DuckDB raises when the data is at fault, and not the disk or the memory.
         self._unsound = warehouse.DataErrors
         for leftover in warehouse.staging.glob("*.ndjson"):
@@ -111,7 +109,7 @@ class Loader:
         for frame in read_frames(segment, start, end):
             if frame.start != start:
                 logger.error("%s: %d bytes are damaged", segment.name, frame.start - start)
-                self.damaged.add(segment.name)
+                _mark(segment).touch()
             start = frame.end
             frames.append(frame)
             size += len(frame.payload)
@@ -125,7 +123,11 @@ class Loader:
     def forget(self, segment: Path) -> None:
         """Remove the position of a segment whose file is gone."""
         self.warehouse.query("DELETE FROM segments WHERE segment = ?", [segment.name])
-        self.damaged.discard(segment.name)
+        _mark(segment).unlink(missing_ok=True)
+
+    def found_damage(self, segment: Path) -> bool:
+        """Whether bytes of a segment could not be read, now or before a restart."""
+        return _mark(segment).exists()
 
     def _commit(self, segment: Path, frames: list[Frame]) -> Loaded:
         events = [frame.payload for frame in frames if frame.kind == EVENTS]
@@ -226,6 +228,11 @@ class Loader:
             db.execute(load_sql.SESSIONS)
         db.execute(load_sql.COUNT)
         return Loaded(stored=stored, duplicates=read - stored)
+
+
+def _mark(segment: Path) -> Path:
+    """The empty file that stands beside a segment in which damage was found."""
+    return segment.with_suffix(".has-damage")
 
 
 def _bad_row(line: bytes, message: str) -> bytes:
