@@ -4,8 +4,8 @@ This is the face of the package: what most applications need, and nothing of its
 """
 
 from trackway._version import __version__
-from trackway.emitters import AsyncEmitter
-from trackway.errors import TrackwayError
+from trackway.emitters import AsyncEmitter, Emitter
+from trackway.errors import ContractNotRespected, TrackwayError
 from trackway.event import Event, SelfDescribingJson
 from trackway.pipeline import Pipeline
 from trackway.sinks import MemorySink, Sink
@@ -14,6 +14,8 @@ from trackway.tracker import Tracker
 
 __all__ = [
     "AsyncEmitter",
+    "ContractNotRespected",
+    "Emitter",
     "Event",
     "MemorySink",
     "Pipeline",

@@ -3,6 +3,7 @@
 TrackwayError
 ├── MissingExtra            an optional package is not installed; names the pip command
 ├── SettingError            a setting or option has a value that cannot work
+├── ContractNotRespected    an argument is not what a public method expects
 ├── InvalidEvent            one event breaks its wire's rules (carries a reason code)
 ├── InvalidBody             a whole request body breaks its wire's rules (carries a reason code)
 ├── SpoolError              the spool cannot keep a record (disk full, over its bound, not writable)
@@ -28,6 +29,11 @@ class MissingExtra(TrackwayError, ImportError):
 
 class SettingError(TrackwayError, ValueError):
     """A setting or option has a value that cannot work."""
+
+
+class ContractNotRespected(TrackwayError, ValueError):
+    """An argument is not what a public method expects; the message names the argument, what was
+    expected and what came."""
 
 
 class InvalidEvent(TrackwayError, ValueError):

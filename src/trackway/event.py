@@ -230,17 +230,36 @@ class Event(
         return received
 
 
-def without_surrogates(event: Event) -> Event:
-    """The event with lone surrogates replaced by ``?``: they have no UTF-8 form, so no wire can
-    carry them, and the rest of the event is worth sending."""
-    return msgspec.convert(_replaced(msgspec.to_builtins(event, enc_hook=str)), Event)
+#: The name in JSON of each field.
+ENCODED_NAMES = dict(zip(Event.__struct_fields__, Event.__struct_encode_fields__, strict=True))
+
+#: JSON that is nested deeper than this is cut; collectors refuse it (Snowplow's enrichment: 40).
+_DEEPEST = 40
 
 
-def _replaced(value: Any) -> Any:
+def plain(value: Any, depth: int = 0) -> Any:
+    """A value as JSON can say it, whatever it was: what has no JSON form becomes its text, lone
+    surrogates (which have no UTF-8 form) become ``?``, and what is nested without end is cut."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if depth > _DEEPEST:
+        return None
+    if isinstance(value, SelfDescribingJson):
+        return SelfDescribingJson(plain(value.schema), plain(value.data, depth + 1))
     if isinstance(value, dict):
-        return {_replaced(key): _replaced(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_replaced(item) for item in value]
-    return value
+        return {plain(str(key)): plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item, depth + 1) for item in value]
+    try:
+        return plain(msgspec.to_builtins(value), depth + 1)
+    except Exception:  # not a type that msgspec knows
+        return plain(_text(value))
+
+
+def _text(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception:  # somebody else's __str__
+        return f"<{type(value).__name__}>"

@@ -6,14 +6,24 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from time import monotonic
+from typing import Any
 
-from trackway.event import Event
+import msgspec
+
+from trackway.event import Event, Kind
 from trackway.sinks import Sink
+from trackway.wires.snowplow import event_name
 
 logger = logging.getLogger("trackway")
 
 Step = Callable[[Event], Event | None]
 """A step returns the event, a changed copy, or None to drop it (counted as ``dropped:<name>``)."""
+
+Watcher = Callable[["Pipeline", Event], bool]
+
+#: Who watches all pipelines of the process, such as ``trackway.testing.capture``: empty but in
+#: tests. The last one is asked first; one that returns True has taken the event from the sinks.
+watchers: list[Watcher] = []
 
 
 class Pipeline:
@@ -30,6 +40,38 @@ class Pipeline:
         self.stats: Counter[str] = Counter()
         self._logged: set[str] = set()
 
+    @property
+    def sinks(self) -> tuple[Sink, ...]:
+        """Where the events go."""
+        return self._sinks
+
+    @sinks.setter
+    def sinks(self, sinks: tuple[Sink, ...]) -> None:
+        self._sinks = sinks
+        # Where the only sink needs no Event, nobody looks at one, and none has to be made.
+        alone = sinks[0] if len(sinks) == 1 and not self.steps else None
+        self._send_facts: Callable[[Kind, dict[str, Any]], None] | None = getattr(
+            alone, "send_facts", None
+        )
+
+    def capture_facts(self, kind: Kind, facts: dict[str, Any]) -> bool:
+        """Take the facts of an event, by the names of its fields in JSON; the dictionary is the
+        pipeline's from now on. Raises nothing."""
+        if self._send_facts is None or watchers:
+            try:
+                name = event_name(kind, facts.get("properties"))
+                event = msgspec.convert({**facts, "kind": kind, "name": name}, Event)
+            except (msgspec.ValidationError, TypeError) as error:
+                self.failed("facts", kind, error)
+                return False
+            return self.capture(event)
+        try:
+            self._send_facts(kind, facts)
+        except Exception as error:
+            self.failed("sink", self.sinks[0], error)
+        self.stats["captured"] += 1
+        return True
+
     def capture(self, event: Event) -> bool:
         """Take an event; whether it went to the sinks. Raises nothing."""
         for step in self.steps:
@@ -43,8 +85,10 @@ class Pipeline:
                 return False
             event = changed
         self.stats["captured"] += 1
+        if any(watcher(self, event) for watcher in reversed(watchers)):
+            return True
         events = (event,)
-        for sink in self.sinks:
+        for sink in self._sinks:
             try:
                 sink.send(events)
             except Exception as error:
@@ -85,4 +129,6 @@ class Pipeline:
 
 
 def _name(part: object) -> str:
+    if isinstance(part, str):
+        return part
     return getattr(part, "__qualname__", None) or type(part).__name__

@@ -20,7 +20,7 @@ class Scope:
     nothing is to be tracked here.
     """
 
-    __slots__ = ("contexts", "facts", "late")
+    __slots__ = ("contexts", "facts", "fitted", "late")
 
     def __init__(
         self,
@@ -31,6 +31,8 @@ class Scope:
         self.facts = facts
         self.contexts = contexts
         self.late = late
+        #: The facts as a tracker has fitted them to its events; it keeps them here.
+        self.fitted: dict[str, Any] | None = None
 
     def current_facts(self) -> Mapping[str, Any] | None:
         """The facts as they are now; None: drop the event."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
+
+from trackway.contracts import Contracts
 
 
 class Subject:
@@ -12,65 +14,82 @@ class Subject:
     A setter replaces the facts as a whole, so a thread that is building an event sees either the
     old ones or the new ones. For one user per request prefer a scope (``tracker.scope(...)``): a
     Subject that several requests share can mix their users.
+
+    ``platform``: where it runs: web, iot, app, mob, pc, cnsl, tv, srv or headset. ``strict``: what
+    happens to a value that cannot be, as in ``Tracker``; where it raises nothing the value is left
+    out. Setting None takes a fact away.
     """
 
-    def __init__(self, platform: str = "srv") -> None:
+    def __init__(self, platform: str = "srv", *, strict: bool | None = None) -> None:
+        self.contracts = Contracts(strict)
         #: The facts by their names as fields of Event; replaced as a whole, never changed.
-        self.facts: Mapping[str, Any] = {"platform": platform}
+        self.facts: Mapping[str, Any] = {}
+        self.set_platform(platform)
 
-    def _set(self, **facts: Any) -> Subject:
+    def _set(self, **facts: Any) -> Self:
         merged = {**self.facts, **facts}
         self.facts = {field: value for field, value in merged.items() if value is not None}
         return self
 
-    def set_platform(self, value: str) -> Subject:
+    def _set_text(self, setter: str, field: str, argument: str, value: Any) -> Self:
+        return self._set(**{field: self.contracts.text(f"Subject.{setter}", argument, value)})
+
+    def _set_size(self, setter: str, field: str, width: Any, height: Any) -> Self:
+        place = f"Subject.{setter}"
+        width = self.contracts.whole(place, "width", width, 1)
+        height = self.contracts.whole(place, "height", height, 1)
+        return self._set(**{field: f"{width}x{height}"}) if width and height else self
+
+    def set_platform(self, value: str) -> Self:
         """Where it runs: web, iot, app, mob, pc, cnsl, tv, srv or headset."""
-        return self._set(platform=value)
+        return self._set_text("set_platform", "platform", "value", value)
 
-    def set_user_id(self, user_id: str | None) -> Subject:
+    def set_user_id(self, user_id: str | None) -> Self:
         """The application's own id of the person."""
-        return self._set(user_id=None if user_id is None else str(user_id))
+        return self._set_text("set_user_id", "user_id", "user_id", user_id)
 
-    def set_screen_resolution(self, width: int, height: int) -> Subject:
+    def set_screen_resolution(self, width: int, height: int) -> Self:
         """Size of the screen in pixels."""
-        return self._set(resolution=f"{width}x{height}")
+        return self._set_size("set_screen_resolution", "resolution", width, height)
 
-    def set_viewport(self, width: int, height: int) -> Subject:
+    def set_viewport(self, width: int, height: int) -> Self:
         """Size of the browser's viewport in pixels."""
-        return self._set(viewport=f"{width}x{height}")
+        return self._set_size("set_viewport", "viewport", width, height)
 
-    def set_color_depth(self, depth: int) -> Subject:
+    def set_color_depth(self, depth: int) -> Self:
         """Bits per pixel of the screen."""
-        return self._set(color_depth=str(depth))
+        found = self.contracts.whole("Subject.set_color_depth", "depth", depth, 1)
+        return self._set(color_depth=None if found is None else str(found))
 
-    def set_timezone(self, timezone: str) -> Subject:
+    def set_timezone(self, timezone: str | None) -> Self:
         """IANA name of the device's time zone, such as Europe/London."""
-        return self._set(time_zone=timezone)
+        return self._set_text("set_timezone", "time_zone", "timezone", timezone)
 
-    def set_lang(self, lang: str) -> Subject:
+    def set_lang(self, lang: str | None) -> Self:
         """Language of the device, such as en-GB."""
-        return self._set(language=lang)
+        return self._set_text("set_lang", "language", "lang", lang)
 
-    def set_domain_user_id(self, duid: str) -> Subject:
+    def set_domain_user_id(self, duid: str | None) -> Self:
         """First-party id of the browser."""
-        return self._set(anonymous_id=duid)
+        return self._set_text("set_domain_user_id", "anonymous_id", "duid", duid)
 
-    def set_domain_session_id(self, sid: str) -> Subject:
+    def set_domain_session_id(self, sid: str | None) -> Self:
         """Id of the browser's session, a UUID."""
-        return self._set(session_id=sid)
+        return self._set_text("set_domain_session_id", "session_id", "sid", sid)
 
-    def set_domain_session_index(self, vid: int) -> Subject:
+    def set_domain_session_index(self, vid: int | None) -> Self:
         """How many sessions the browser has had."""
-        return self._set(session_index=vid)
+        found = self.contracts.whole("Subject.set_domain_session_index", "vid", vid, 0)
+        return self._set(session_index=found)
 
-    def set_network_user_id(self, nuid: str) -> Subject:
+    def set_network_user_id(self, nuid: str | None) -> Self:
         """Third-party id of the browser, given by a collector."""
-        return self._set(network_id=nuid)
+        return self._set_text("set_network_user_id", "network_id", "nuid", nuid)
 
-    def set_ip_address(self, ip: str) -> Subject:
+    def set_ip_address(self, ip: str | None) -> Self:
         """Address of the client."""
-        return self._set(ip=ip)
+        return self._set_text("set_ip_address", "ip", "ip", ip)
 
-    def set_useragent(self, ua: str) -> Subject:
+    def set_useragent(self, ua: str | None) -> Self:
         """User agent of the client."""
-        return self._set(user_agent=ua)
+        return self._set_text("set_useragent", "user_agent", "ua", ua)

@@ -1,40 +1,52 @@
-"""The tracker: one method for each kind of thing that can happen, all of which make Events."""
+"""The tracker: builds Events of subject, scope and arguments, and sends them through a pipeline."""
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from time import time_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from trackway import scope as scopes
 from trackway._version import __version__
+from trackway.arguments import LIMITS, Arguments
+from trackway.contracts import Contracts
+from trackway.delivery.worker import FLUSH_SECONDS
 from trackway.emitters import AsyncEmitter, Encoded
 from trackway.emitters.endpoint import DEFAULT_ENDPOINT
-from trackway.event import Event, Kind, SelfDescribingJson
+from trackway.errors import ContractNotRespected
+from trackway.event import Kind
 from trackway.ids import new_id
 from trackway.pipeline import Pipeline, Step
 from trackway.sinks import Sink
 from trackway.subject import Subject
-from trackway.wires.snowplow import SCHEMA_REFERENCE, TRACK_SCHEMA, VENDOR, event_name
+from trackway.verbs import Context, Describing, Verbs
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TRACKER_VERSION = f"trackway-{__version__}"
-Describing = SelfDescribingJson | Mapping[str, Any]
 
 
-class Tracker:
+class Tracker(Verbs):
     """Makes Events and sends them through a pipeline to emitters. Its methods raise nothing that
-    comes from delivery, and return the id of the event.
+    comes from delivery.
 
     ``emitters``: one emitter or several (anything with ``input(dict)`` will do); none: an
-    ``AsyncEmitter`` to ``endpoint``, which is ``TRACKWAY_ENDPOINT`` or the local server.
-    ``subject``: facts about the actor; ``namespace``, ``app_id``: names of this tracker and of the
-    application. ``steps``: called with each event before it is sent; one that returns None drops
-    it. ``sinks``: further sinks that take the events themselves.
+    ``AsyncEmitter`` to ``endpoint``, which is ``TRACKWAY_ENDPOINT`` or the local server, with the
+    spool ``spool`` or ``TRACKWAY_SPOOL``. ``subject``: facts about the actor; ``namespace``,
+    ``app_id``: names of this tracker and of the application. The order of the Snowplow tracker 1.x
+    (namespace first) is told apart by type.
+
+    ``strict``: True raises ContractNotRespected for an argument that cannot be; False counts it
+    (``invalid_argument``), logs it once and sends what is valid; None raises while pytest runs a
+    test. ``own_contexts``: False for collectors that do not know Trackway's schemas. ``steps``:
+    called with each event before it is sent; one that returns None drops it. ``sinks``: further
+    sinks that take the events themselves.
     """
 
+    @overload
     def __init__(
         self,
         emitters: Any = None,
@@ -42,124 +54,56 @@ class Tracker:
         namespace: str | None = None,
         app_id: str | None = None,
         encode_base64: bool = True,
-        *,
+        **options: Any,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        namespace: str,
+        emitters: Any,
+        subject: Subject | None = None,
+        app_id: str | None = None,
+        encode_base64: bool = True,
+        **options: Any,
+    ) -> None: ...
+
+    def __init__(
+        self,
+        *positional: Any,
         endpoint: str | None = None,
+        spool: str | Path | None = None,
+        strict: bool | None = None,
+        own_contexts: bool = True,
         steps: Iterable[Step] = (),
         sinks: Iterable[Sink] = (),
+        **named: Any,
     ) -> None:
+        given = _named_arguments(positional, named)
+        emitters = given.get("emitters")
         sinks = tuple(sinks)
         if emitters is None and not sinks:
             emitters = AsyncEmitter(
-                endpoint or os.environ.get("TRACKWAY_ENDPOINT") or DEFAULT_ENDPOINT
+                endpoint or os.environ.get("TRACKWAY_ENDPOINT") or DEFAULT_ENDPOINT,
+                spool=spool or os.environ.get("TRACKWAY_SPOOL") or None,
             )
-        if emitters is not None:
-            several = emitters if isinstance(emitters, Sequence) else [emitters]
-            sinks = (Encoded(several, base64=encode_base64), *sinks)
-            self.emitters = list(several)
-        else:
-            self.emitters = []
-        self.subject = subject or Subject()
-        self.pipeline = Pipeline(steps, sinks)
-        self._fixed = {"tracker": TRACKER_VERSION}
-        if namespace:
-            self._fixed["namespace"] = namespace
-        if app_id := app_id or os.environ.get("TRACKWAY_APP_ID"):
-            self._fixed["app_id"] = app_id
+        base64 = given.get("encode_base64", True)
+        self._encoded = Encoded(_several(emitters), base64=base64, own_schemas=own_contexts)
+        mine = (self._encoded,) if self._encoded.emitters else ()
+        self.pipeline = Pipeline(steps, (*mine, *sinks))
+        self.contracts = Contracts(strict)
+        self.subject: Subject = given.get("subject") or Subject()
+        self._arguments = Arguments(self.contracts)
+        self._fixed = {"tv": TRACKER_VERSION}
+        if namespace := self.contracts.text("Tracker", "namespace", given.get("namespace"), 128):
+            self._fixed["tna"] = namespace
+        app_id = given.get("app_id") or os.environ.get("TRACKWAY_APP_ID")
+        if app_id := self.contracts.text("Tracker", "app_id", app_id, 255):
+            self._fixed["aid"] = app_id
+        #: What the subject adds to every event, fitted, and the facts that it was made of.
+        self._base: tuple[Mapping[str, Any], dict[str, Any]] = ({}, {})
 
-    # -- what can happen
-
-    def track(self, name: str, properties: Mapping[str, Any] | None = None, **options: Any) -> str:
-        """Something happened, in the application's own words: ``track("Signed up", {...})``.
-
-        Travels as a self-describing event of our schema ``dev.trackway/track``.
-        """
-        data = {"name": str(name), "properties": dict(properties or {})}
-        event = SelfDescribingJson(TRACK_SCHEMA, data)
-        return self._capture("unstruct", {"properties": event}, None, None, options)
-
-    def track_page_view(
-        self,
-        page_url: str,
-        page_title: str | None = None,
-        referrer: str | None = None,
-        context: Sequence[Describing] | None = None,
-        tstamp: float | None = None,
-        **options: Any,
-    ) -> str:
-        """A page was shown."""
-        facts = {"page_url": page_url, "page_title": page_title, "referrer": referrer}
-        return self._capture("page_view", facts, context, tstamp, options)
-
-    def track_page_ping(
-        self,
-        page_url: str,
-        page_title: str | None = None,
-        referrer: str | None = None,
-        min_x: int | None = None,
-        max_x: int | None = None,
-        min_y: int | None = None,
-        max_y: int | None = None,
-        context: Sequence[Describing] | None = None,
-        tstamp: float | None = None,
-        **options: Any,
-    ) -> str:
-        """A page is still being looked at; scroll offsets in pixels since the last ping."""
-        facts = {
-            "page_url": page_url,
-            "page_title": page_title,
-            "referrer": referrer,
-            "x_min": min_x,
-            "x_max": max_x,
-            "y_min": min_y,
-            "y_max": max_y,
-        }
-        return self._capture("page_ping", facts, context, tstamp, options)
-
-    def track_screen_view(
-        self,
-        name: str | None = None,
-        id_: str | None = None,
-        context: Sequence[Describing] | None = None,
-        tstamp: float | None = None,
-        **options: Any,
-    ) -> str:
-        """A screen of an application was shown; at least one of name and id."""
-        data = {key: str(value) for key, value in (("name", name), ("id", id_)) if value}
-        event = SelfDescribingJson(f"{VENDOR}/screen_view/jsonschema/1-0-0", data)
-        return self.track_self_describing_event(event, context, tstamp, **options)
-
-    def track_struct_event(
-        self,
-        category: str,
-        action: str,
-        label: str | None = None,
-        property_: str | None = None,
-        value: float | None = None,
-        context: Sequence[Describing] | None = None,
-        tstamp: float | None = None,
-        **options: Any,
-    ) -> str:
-        """Something with a category and an action, as Google Analytics once named events."""
-        facts = {
-            "category": category,
-            "action": action,
-            "label": label,
-            "property_": property_,
-            "value": _number(value),
-        }
-        return self._capture("struct", facts, context, tstamp, options)
-
-    def track_self_describing_event(
-        self,
-        event_json: Describing,
-        context: Sequence[Describing] | None = None,
-        tstamp: float | None = None,
-        **options: Any,
-    ) -> str:
-        """Something whose shape a schema of your own describes."""
-        return self._capture(
-            "unstruct", {"properties": _describing(event_json)}, context, tstamp, options
-        )
+    # -- orders, which are several events
 
     def track_ecommerce_transaction(
         self,
@@ -173,72 +117,109 @@ class Tracker:
         country: str | None = None,
         currency: str | None = None,
         items: Iterable[Mapping[str, Any]] | None = None,
-        context: Sequence[Describing] | None = None,
+        context: Context = None,
         tstamp: float | None = None,
         **options: Any,
-    ) -> str:
+    ) -> Self:
         """An order, and one event for each of its items; all have the same time.
 
         An item is a mapping with ``sku``, ``price``, ``quantity`` and, if known, ``name``,
         ``category`` and ``context``.
         """
-        created = _now() if tstamp is None else int(tstamp)
+        tstamp = _now() if tstamp is None else tstamp
         facts = {
             "order_id": order_id,
-            "total": _number(total_value),
+            "total": total_value,
             "affiliation": affiliation,
-            "tax": _number(tax_value),
-            "shipping": _number(shipping),
+            "tax": tax_value,
+            "shipping": shipping,
             "city": city,
             "state": state,
             "country": country,
             "currency": currency,
         }
-        event_id = self._capture(
-            "transaction", facts, context, tstamp, {"created": created, **options}
-        )
-        for item in items or ():
+        verb, required = "track_ecommerce_transaction", ("order_id", "total")
+        self._capture(verb, "transaction", required, facts, context, tstamp, dict(options))
+        options.pop("event_id", None)
+        for item in self._order_items(verb, items):
             self.track_ecommerce_transaction_item(
                 order_id,
-                item["sku"],
-                item["price"],
-                item["quantity"],
+                item.get("sku"),
+                item.get("price"),
+                item.get("quantity"),
                 item.get("name"),
                 item.get("category"),
-                currency,
+                item.get("currency", currency),
                 item.get("context"),
                 tstamp,
-                created=created,
                 **options,
             )
-        return event_id
+        return self
+
+    def _order_items(self, verb: str, items: Any) -> list[Mapping[str, Any]]:
+        if items is None:
+            return []
+        if not isinstance(items, Iterable) or isinstance(items, str | bytes | Mapping):
+            self._breach(verb, "items", "a list of mappings", items)
+            return []
+        found = []
+        for item in items:
+            if isinstance(item, Mapping):
+                found.append(item)
+            else:
+                self._breach(verb, "items", "a list of mappings", item)
+        return found
 
     def track_ecommerce_transaction_item(
         self,
         order_id: str,
-        sku: str,
-        price: float,
-        quantity: int,
+        sku: str | None,
+        price: float | None,
+        quantity: int | None,
         name: str | None = None,
         category: str | None = None,
         currency: str | None = None,
-        context: Sequence[Describing] | None = None,
+        context: Context = None,
         tstamp: float | None = None,
         **options: Any,
-    ) -> str:
+    ) -> Self:
         """One item of an order."""
         facts = {
             "order_id": order_id,
             "sku": sku,
-            "price": _number(price),
+            "price": price,
             "quantity": quantity,
             "item_name": name,
             "item_category": category,
             "currency": currency,
         }
-        return self._capture("transaction_item", facts, context, tstamp, options)
+        verb, required = (
+            "track_ecommerce_transaction_item",
+            ("order_id", "sku", "price", "quantity"),
+        )
+        self._capture(verb, "transaction_item", required, facts, context, tstamp, options)
+        return self
 
     # -- around it
+
+    def set_subject(self, subject: Subject | None) -> Self:
+        """Facts about the actor of the events from now on; None: nothing but the platform."""
+        self.subject = subject or Subject()
+        return self
+
+    @property
+    def emitters(self) -> list[Any]:
+        """The emitters, in a list of its own."""
+        return list(self._encoded.emitters)
+
+    def add_emitter(self, emitter: Any) -> Self:
+        """Send to one emitter more."""
+        self._encoded.add(*_several(emitter))
+        if self._encoded not in self.pipeline.sinks:
+            self.pipeline.sinks = (self._encoded, *self.pipeline.sinks)
+        return self
+
+    addEmitter = add_emitter  # noqa: N815 - the name in the Snowplow tracker's manual
 
     def scope(
         self,
@@ -253,62 +234,129 @@ class Tracker:
         never mix. ``late`` is asked at each event for facts that are known only then; where it
         answers None instead of facts, events are dropped (counted as ``dropped:scope``).
         """
-        return scopes.scope(facts, tuple(map(_describing, contexts)), late)
+        described = self._arguments.contexts("scope", contexts) if contexts else ()
+        return scopes.scope(facts, described, late)
 
-    def flush(self, timeout: float | None = None) -> int:
+    def flush(self, timeout: float | None = FLUSH_SECONDS) -> int:
         """Deliver what is queued within ``timeout`` seconds; how many events are left."""
         return self.pipeline.flush(timeout)
+
+    async def aflush(self, timeout: float | None = FLUSH_SECONDS) -> int:
+        """``flush`` for asyncio: the event loop goes on meanwhile."""
+        from asyncio import to_thread  # who awaits has it; nobody else should pay for it
+
+        return await to_thread(self.flush, timeout)
 
     def close(self, timeout: float | None = 2.0) -> int:
         """Deliver within ``timeout`` seconds and let go of threads; how many events are left."""
         return self.pipeline.close(timeout)
 
-    def __enter__(self) -> Tracker:
+    def stats(self) -> dict[str, int]:
+        """Counters of the way to the emitters: ``captured``, ``invalid_argument``,
+        ``dropped:<step>``, ``failed:<role>:<part>``, ``replaced_surrogates``, ``repaired_data``.
+        What became of the events after that, each emitter's own ``stats()`` tells."""
+        invalid = self.contracts.broken + self.subject.contracts.broken
+        counted = {**self.pipeline.stats, **self._encoded.stats}
+        return counted | ({"invalid_argument": invalid} if invalid else {})
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    # -- the way of every event
+
+    def _breach(self, verb: str, argument: str, expected: str, value: Any) -> None:
+        self.contracts.breach(verb, argument, expected, value)
+
     def _capture(
         self,
+        verb: str,
         kind: Kind,
+        required: tuple[str, ...],
         facts: dict[str, Any],
-        context: Sequence[Describing] | None,
+        context: Context,
         tstamp: float | None,
         options: dict[str, Any],
     ) -> str:
         """Build the event: subject, then scope, then the arguments of the call; the last wins.
 
-        ``tstamp``: when it was created (milliseconds since 1970). ``options``: ``true_timestamp``,
-        when it counts as having happened; ``event_subject`` instead of the tracker's subject;
-        ``event_id``; and any field of Event.
+        ``required``: names of facts that must not be empty. The id of the event.
         """
-        subject, id_ = self.subject, None
-        if options:
-            subject = options.pop("event_subject", None) or subject
-            id_ = options.pop("event_id", None)
-            if (true := options.pop("true_timestamp", None)) is not None:
-                options["true"] = int(true)
-        id_ = id_ or new_id()
-        known = {**self._fixed, **subject.facts}
-        contexts: tuple[SelfDescribingJson, ...] = ()
-        if (scope := scopes.current()) is not None:
-            here = scope.facts if scope.late is None else scope.current_facts()
-            if here is None:
+        id_ = new_id()
+        try:
+            known = self._known(verb, options)
+            if known is None:
                 self.pipeline.stats["dropped:scope"] += 1
                 return id_
-            known.update(here)
-            contexts = scope.contexts
-        for field, value in facts.items():
-            if value is not None:
-                known[field] = value
-        if context:
-            contexts += tuple(map(_describing, context))
-        known["created"] = _now() if tstamp is None else int(tstamp)
+            for name, value in facts.items():
+                if value.__class__ is str and len(value) <= LIMITS[name]:
+                    known[name] = value
+                elif value is not None:
+                    self._put(verb, known, name, value)
+            for name in required:
+                if not known.get(name) and known.get(name) != 0:
+                    self._breach(verb, self._arguments.name(name), "given", facts[name])
+            if context is not None:
+                given = self._arguments.contexts(verb, context)
+                known["contexts"] = known.get("contexts", ()) + given
+            if tstamp is None:
+                known["dtm"] = _now()
+            else:
+                known["dtm"] = self._arguments.time(verb, "tstamp", tstamp) or _now()
+            if options:
+                id_ = self._put_options(verb, known, options) or id_
+            known["eid"] = id_
+            self.pipeline.capture_facts(kind, known)
+        except ContractNotRespected:
+            raise
+        except Exception as error:  # whatever an argument made of itself, it must not hurt the host
+            self.pipeline.failed("verb", verb, error)
+        return id_
+
+    def _known(self, verb: str, options: dict[str, Any]) -> dict[str, Any] | None:
+        """The facts of subject and scope; None: nothing is to be tracked here."""
+        subject = self.subject
         if options:
-            known.update(options)
-        name = kind if kind == "page_view" else event_name(kind, known.get("properties"))
-        self.pipeline.capture(Event(id=id_, kind=kind, name=name, contexts=contexts, **known))
+            subject = options.pop("event_subject", None) or subject
+        made_of, base = self._base
+        if subject.facts is not made_of:
+            base = self._fixed | self._arguments.fit_facts("Subject", subject.facts)
+            if subject is self.subject:
+                self._base = subject.facts, base
+        scope = scopes.current()
+        if scope is None:
+            return base.copy()
+        here = scope.fitted
+        if scope.late is not None:
+            late = scope.current_facts()
+            if late is None:
+                return None
+            here = self._arguments.fit_facts("scope", late)
+        elif here is None:
+            here = scope.fitted = self._arguments.fit_facts("scope", scope.facts)
+        known = base | here
+        if scope.contexts:
+            known["contexts"] = scope.contexts
+        return known
+
+    def _put(self, verb: str, known: dict[str, Any], name: str, value: Any) -> None:
+        """A fact that is not simply a text of a fitting length."""
+        if name == "properties":
+            value = self._arguments.describing(verb, "event_json", value)
+        else:
+            value = self._arguments.fit(verb, name, value)
+        if value is not None:
+            known[name] = value
+
+    def _put_options(self, verb: str, known: dict[str, Any], options: dict[str, Any]) -> str | None:
+        """Facts that a call names by the fields of Event; the id, if it names one."""
+        id_ = self._arguments.event_id(verb, options.pop("event_id", None))
+        true = options.pop("true_timestamp", None)
+        if true is not None and (true := self._arguments.time(verb, "true_timestamp", true)):
+            known["ttm"] = true
+        known.update(self._arguments.fit_facts(verb, options))
         return id_
 
 
@@ -316,17 +364,35 @@ def _now() -> int:
     return time_ns() // 1_000_000
 
 
-def _number(value: float | None) -> float | None:
-    """JSON and the protocol know no NaN and no infinity; such a value is left out."""
-    return value if value is None or math.isfinite(value) else None
+def _several(emitters: Any) -> Sequence[Any]:
+    if emitters is None:
+        return ()
+    several = emitters if isinstance(emitters, list | tuple) else [emitters]
+    for emitter in several:
+        if not hasattr(emitter, "input"):
+            raise TypeError(f"an emitter must have a method input(dict); {emitter!r} has none")
+    return several
 
 
-def _describing(value: Describing) -> SelfDescribingJson:
-    """A context or event as the caller may write it: ours, a mapping, or a look-alike."""
-    if isinstance(value, Mapping):
-        value = SelfDescribingJson(value["schema"], value["data"])
-    elif not isinstance(value, SelfDescribingJson):
-        value = SelfDescribingJson(value.schema, value.data)
-    if not value.schema.startswith("iglu:") and SCHEMA_REFERENCE.fullmatch(f"iglu:{value.schema}"):
-        value = SelfDescribingJson(f"iglu:{value.schema}", value.data)
-    return value
+_OURS = ("emitters", "subject", "namespace", "app_id", "encode_base64")
+_SINCE_1 = ("namespace", "emitters", "subject", "app_id", "encode_base64")
+
+
+def _named_arguments(positional: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
+    """The arguments by name, whichever of the two orders they came in."""
+    order = _SINCE_1 if positional and isinstance(positional[0], str) else _OURS
+    if "emitter" in named:
+        named["emitters"] = named.pop("emitter")
+    given = dict(zip(order, positional, strict=False))
+    unknown = named.keys() - set(_OURS)
+    twice = given.keys() & named.keys()
+    if len(positional) > len(order) or unknown or twice:
+        problem = (
+            f"got {sorted(unknown)[0]!r}, which it does not know"
+            if unknown
+            else f"got {sorted(twice)[0]!r} twice"
+            if twice
+            else f"takes {len(order)} positional arguments, got {len(positional)}"
+        )
+        raise TypeError(f"Tracker() {problem}")
+    return given | named

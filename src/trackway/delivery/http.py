@@ -1,8 +1,9 @@
-"""POST bodies to one URL over kept-alive connections."""
+"""Requests to one URL over kept-alive connections."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from time import monotonic
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,47 +30,55 @@ def _urllib3() -> ModuleType:
 
 
 class Answer(NamedTuple):
-    """What came back: an HTTP status (0: no answer at all), the wished wait, and the trouble."""
+    """What came back: an HTTP status (0: no answer at all), the wished wait, and the trouble.
+
+    ``each``: the answers one by one, where every item had a request of its own.
+    """
 
     status: int
     retry_after: float | None = None
     error: str = ""
+    each: list[Answer] | None = None
 
 
-class HttpSender:
-    """Sends request bodies to ``url``; one connection, kept alive.
+class Connection:
+    """Exchanges requests with one server; ``connections`` of them at a time, kept alive.
 
     ``connect_timeout`` and ``read_timeout`` are seconds; there is no way to wait without bound.
-    urllib3 is imported by the first request, which the worker makes: importing Trackway and
+    urllib3 is imported by the first request, which a worker makes: importing Trackway and
     tracking a first event stay cheap.
     """
 
     def __init__(
         self,
-        url: str,
         *,
-        content_type: str = "application/json; charset=utf-8",
+        headers: Mapping[str, str] | None = None,
         connect_timeout: float = 5.0,
         read_timeout: float = 10.0,
+        connections: int = 1,
     ) -> None:
-        self.url = url
-        self.headers = {"Content-Type": content_type, "User-Agent": "trackway"}
+        self.headers = {"User-Agent": "trackway", **(headers or {})}
         self.connect_timeout = connect_timeout
         self.read_timeout = read_timeout
+        self.connections = connections
         self._pool: urllib3.PoolManager | None = None
 
-    def post(self, body: bytes, *, within: float | None = None) -> Answer:
-        """Send one body; ``within`` bounds the whole exchange in seconds. Raises nothing."""
+    def request(
+        self, method: str, url: str, body: bytes | None = None, *, within: float | None = None
+    ) -> Answer:
+        """One exchange; ``within`` bounds the whole of it in seconds. Raises nothing."""
         urllib3 = _urllib3()
-        if self._pool is None:
-            self._pool = urllib3.PoolManager(num_pools=1, maxsize=1, retries=False)
+        pool = self._pool
+        if pool is None:
+            pool = urllib3.PoolManager(num_pools=1, maxsize=self.connections, retries=False)
+            self._pool = pool
         connect, read = self.connect_timeout, self.read_timeout
         if within is not None:
             connect, read = min(connect, within), min(read, within)
         try:
-            response = self._pool.request(
-                "POST",
-                self.url,
+            response = pool.request(
+                method,
+                url,
                 body=body,
                 headers=self.headers,
                 redirect=False,
@@ -82,7 +91,7 @@ class HttpSender:
         return Answer(
             response.status,
             parse_retry_after(response.headers.get("Retry-After")),
-            "" if response.status < 300 else f"HTTP {response.status}",
+            "" if 200 <= response.status < 300 else f"HTTP {response.status}",
         )
 
     def _finish(self, response: urllib3.BaseHTTPResponse) -> None:
@@ -100,7 +109,7 @@ class HttpSender:
             response.release_conn()
 
     def close(self) -> None:
-        """Let go of the connection."""
-        if self._pool is not None:
-            self._pool.clear()
-            self._pool = None
+        """Let go of the connections."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.clear()

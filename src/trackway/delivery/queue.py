@@ -4,7 +4,32 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
+from collections.abc import Callable
 from time import monotonic
+from typing import Any, Literal
+
+Overflow = Literal["newest", "oldest"]
+Lost = Callable[[list[bytes], str, int], None]
+"""Told of items that are given up: the items, the reason, and how many of their batch arrived."""
+
+
+class Batch:
+    """Items that were fetched together: in flight, or put back to be tried again.
+
+    ``since``: when they were fetched first (monotonic seconds), which bounds how long they are
+    tried. ``origin``: what the queue needs to know when they are settled.
+    """
+
+    __slots__ = ("items", "origin", "since")
+
+    def __init__(self, items: list[bytes], since: float, origin: Any = None) -> None:
+        self.items = items
+        self.since = since
+        self.origin = origin
+
+    def part(self, items: list[bytes]) -> Batch:
+        """A batch of some of the items, which can be settled by itself."""
+        return Batch(items, self.since, self.origin)
 
 
 class DeliveryQueue:
@@ -13,14 +38,26 @@ class DeliveryQueue:
     The bound holds for everything that is not settled, queued and in flight alike. Waiting goes
     by counts, not by items, so that an item which is dropped can never hang a flush.
 
-    ``max_bytes``: bound of all unsettled items together; what does not fit is dropped as
-    ``queue_full``.
+    ``max_bytes``, ``max_items``: bounds of all unsettled items together. What does not fit is
+    dropped as ``queue_full``: the newest item, or with ``overflow="oldest"`` those that have
+    waited longest. ``lost``: told of every item that is dropped, and why; no lock is held.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(
+        self,
+        max_bytes: int,
+        *,
+        max_items: int | None = None,
+        overflow: Overflow = "newest",
+        lost: Lost | None = None,
+    ) -> None:
         self.max_bytes = max_bytes
+        self.max_items = max_items
+        self.overflow = overflow
+        self.lost = lost
         self.stats: Counter[str] = Counter()
         self._items: deque[bytes] = deque()
+        self._again: deque[Batch] = deque()
         # Re-entrant: a signal handler or a finaliser that tracks an event while this very thread
         # is inside `put` must not wait for itself.
         self._lock = threading.RLock()
@@ -42,44 +79,94 @@ class DeliveryQueue:
         """Take an item; how many wait to be fetched, or 0 if it was dropped as ``queue_full``."""
         size = len(item)
         with self._lock:
-            if self._bytes + size > self.max_bytes:
-                self.stats["dropped:queue_full"] += 1
-                return 0
-            self._bytes += size
-            self._accepted += 1
-            self._items.append(item)
-            return len(self._items)
+            if self._bytes + size <= self.max_bytes and not self.max_items:
+                self._bytes += size
+                self._accepted += 1
+                self._items.append(item)
+                return len(self._items)
+        return self._put_bounded(item, size)
 
-    def take(self, count: int, size: int, *, extra: int = 1) -> list[bytes]:
+    def _put_bounded(self, item: bytes, size: int) -> int:
+        """Where a bound stands in the way, or the number of items is bounded."""
+        dropped: list[bytes] = []
+        with self._lock:
+            if self.overflow == "oldest":
+                while self._is_full(size) and self._items:
+                    dropped.append(self._items.popleft())
+            fits = not self._is_full(size)
+            if fits:
+                self._bytes += size
+                self._accepted += 1
+                self._items.append(item)
+            if dropped:
+                self._count(dropped, "dropped:queue_full")
+            if not fits:
+                self.stats["dropped:queue_full"] += 1
+                dropped.append(item)
+            waiting = len(self._items)
+        if dropped and self.lost:
+            self.lost(dropped, "queue_full", 0)
+        return waiting if fits else 0
+
+    def _is_full(self, size: int) -> bool:
+        if self.max_items and len(self) >= self.max_items:
+            return True
+        return self._bytes + size > self.max_bytes
+
+    def take(self, count: int, size: int, *, extra: int = 1) -> Batch | None:
         """Fetch up to ``count`` items of together up to ``size`` bytes, at least one if any.
 
         ``extra``: bytes that each item will take beyond its own, such as the comma behind it.
+        What was put back comes first, as it was.
         """
-        batch: list[bytes] = []
-        with self._lock:
-            while self._items and len(batch) < count:
-                size -= len(self._items[0]) + extra
-                if size < 0 and batch:
+        try:
+            return self._again.popleft()
+        except IndexError:
+            pass
+        # Without the lock, so that no caller ever waits for this loop: taking from either end of
+        # a deque is atomic, and the counts do not change before the items are settled.
+        items: list[bytes] = []
+        fetch = self._items.popleft
+        try:
+            while len(items) < count:
+                item = fetch()
+                size -= len(item) + extra
+                if size < 0 and items:
+                    self._items.appendleft(item)
                     break
-                batch.append(self._items.popleft())
-        return batch
+                items.append(item)
+        except IndexError:
+            pass
+        return Batch(items, monotonic()) if items else None
 
-    def settle(self, items: list[bytes], outcome: str) -> None:
-        """Count fetched items as ``sent`` or ``dropped:<reason>`` and let go of their bytes."""
+    def put_back(self, *batches: Batch) -> None:
+        """Give fetched batches back to be fetched again before everything else, in this order."""
+        self._again.extendleft(reversed(batches))
+
+    def settle(self, batch: Batch, outcome: str, *, beside: int = 0) -> None:
+        """Count fetched items as ``sent`` or ``dropped:<reason>`` and let go of their bytes.
+
+        ``beside``: how many items of the same request arrived.
+        """
+        self._count(batch.items, outcome)
+        if self.lost and outcome.startswith("dropped:"):
+            self.lost(batch.items, outcome.removeprefix("dropped:"), beside)
+
+    def _count(self, items: list[bytes], outcome: str) -> None:
+        size = sum(map(len, items))
         with self._settled:
             self.stats[outcome] += len(items)
             self._done += len(items)
-            self._bytes -= sum(map(len, items))
+            self._bytes -= size
             self._settled.notify_all()
 
     def drop_queued(self, reason: str) -> int:
         """Settle everything that no worker has fetched yet as dropped; how many that were."""
-        with self._lock:
-            items = list(self._items)
-            self._items.clear()
-        if items:
-            self.settle(items, f"dropped:{reason}")
-        return len(items)
+        number = 0
+        while (batch := self.take(10_000, 1 << 62)) is not None:
+            number += len(batch.items)
+            self.settle(batch, f"dropped:{reason}")
+        return number
 
     def wait(self, timeout: float | None) -> int:
         """Wait until all that was accepted before this call is settled; how many are left."""
@@ -103,3 +190,14 @@ class DeliveryQueue:
                 "queued_bytes": self._bytes,
                 **self.stats,
             }
+
+    def close(self, reason: str) -> int:
+        """Let go of what is left; how many items that lost (``dropped:<reason>``)."""
+        return self.drop_queued(reason)
+
+    def adopt(self) -> int:
+        """Take over what an ended process has left; how much there is to do."""
+        return 0
+
+    def forget(self) -> None:
+        """Let go of files in a forked child, whose parent owns them and everything in here."""

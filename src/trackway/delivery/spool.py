@@ -11,6 +11,7 @@ and left out. A writer never appends to a segment that an earlier process began.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -19,6 +20,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from time import time_ns
 from typing import NamedTuple
@@ -45,7 +47,12 @@ class Frame(NamedTuple):
 
 
 def _checksum(kind: int, length: int, records: int, payload: bytes) -> int:
-    return zlib.crc32(payload, zlib.crc32(b"%d %d %d" % (kind, length, records)))
+    return zlib.crc32(payload, _checksum_of_header(kind, length, records))
+
+
+@lru_cache(4096)  # frames of single events are many and of few sizes
+def _checksum_of_header(kind: int, length: int, records: int) -> int:
+    return zlib.crc32(b"%d %d %d" % (kind, length, records))
 
 
 def frame(payload: bytes, *, kind: int, records: int) -> bytes:
@@ -94,11 +101,49 @@ def _frame_at(data: bytes, at: int) -> Frame | None:
     return Frame(at, body + length, kind, records, payload)
 
 
+def own(folder: Path, *, create: bool = False) -> int | None:
+    """Become the owner of a spool's folder; the lock's file, to be kept open, or None if another
+    process owns it. Raises OSError.
+
+    A POSIX record lock: it ends with the process that took it, however that ends, and a forked
+    child does not hold it. (It also ends when the process closes any other descriptor of the
+    file, and the process that holds it is never refused: nobody may ask twice.)
+    """
+    flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+    file = os.open(folder / "owner", flags, 0o600)
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Whoever owned it before may have deleted it while we waited to be let in.
+        if os.fstat(file).st_nlink:
+            return file
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EAGAIN):
+            os.close(file)
+            raise
+    os.close(file)
+    return None
+
+
+def segments(folder: Path) -> list[Path]:
+    """The segments in a folder, oldest first."""
+    return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk: a new file is durable only with them."""
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
 class Spool:
     """A folder of segments with one writer.
 
     ``folder`` is made if missing. ``segment_bytes``: a segment above this size is closed and the
     next one begun. ``max_bytes``: bound of all segments together; ``append`` refuses beyond it.
+    ``sync_names``: whether a new segment's name is made durable at once, or by who uses the spool.
     The writer holds a POSIX record lock on a file beside the segments, so two processes cannot
     own one folder, and a forked child does not own it.
 
@@ -112,21 +157,21 @@ class Spool:
         *,
         segment_bytes: int = 64 * 1024 * 1024,
         max_bytes: int = 4 * 1024 * 1024 * 1024,
+        sync_names: bool = True,
     ) -> None:
         self.folder = folder
+        self.sync_names = sync_names
         # Only a segment that has ended can be removed: one alone must never fill the spool.
         self.segment_bytes = min(segment_bytes, max_bytes // 4)
         self.max_bytes = max_bytes
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(folder / "owner", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            lock = own(folder, create=True)
         except OSError as error:
             raise SpoolError(f"the spool {folder} cannot be used: {error.strerror}") from error
-        try:
-            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._lock)
-            raise SpoolError(f"the spool {folder} is in use by another process") from None
+        if lock is None:
+            raise SpoolError(f"the spool {folder} is in use by another process")
+        self._lock = lock
         self._file = -1
         self._sizes = threading.Lock()
         self.active: Path | None = None
@@ -137,7 +182,7 @@ class Spool:
 
     def segments(self) -> list[Path]:
         """The segments in the folder, oldest first."""
-        return sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
+        return segments(self.folder)
 
     @property
     def size(self) -> int:
@@ -199,10 +244,14 @@ class Spool:
         try:
             self.sync()
         finally:
-            self._end()
-            if self._lock >= 0:
-                os.close(self._lock)
-                self._lock = -1
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Close the files and the lock without a sync; all that a forked child may do."""
+        self._end()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
     def _begin(self) -> None:
         self._end()
@@ -213,17 +262,17 @@ class Spool:
         # Active before it exists: who lists the folder from another thread takes a segment that
         # is not the active one for ended, and removes it.
         self.active, self.written = path, 0
-        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
         try:
-            self._file = os.open(path, flags, 0o600)
-            folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)  # the name of a new file is durable only with its folder
-            finally:
-                os.close(folder)
+            self._file = self._open(path)
+            if self.sync_names:
+                sync_folder(self.folder)
         except OSError:
             self._end()
             raise
+
+    def _open(self, path: Path) -> int:
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+        return os.open(path, flags, 0o600)
 
     def _end(self) -> None:
         if self._file >= 0:

@@ -1,132 +1,192 @@
-"""The background worker: takes batches off the queue, sends them, and tries again as needed."""
+"""The background workers: take batches off the queue, send them, and try again as needed."""
 
 from __future__ import annotations
 
-import atexit
 import logging
-import os
 import threading
-import weakref
-from collections.abc import Callable
-from time import monotonic, time
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import Protocol
 
-from trackway.delivery import http
-from trackway.delivery.http import Answer, HttpSender
-from trackway.delivery.queue import DeliveryQueue
+from trackway.delivery import exits
+from trackway.delivery.http import Answer
+from trackway.delivery.queue import Batch, DeliveryQueue
 from trackway.delivery.retry import RETRIED, Backoff
 from trackway.forks import witness
 
-logger = logging.getLogger("trackway.delivery")
+#: How long ``flush`` waits unless told otherwise (seconds).
+FLUSH_SECONDS = 30.0
+#: Seconds after which idle workers look whether the queue has found something by itself.
+_LOOK_AGAIN = 30.0
 
 
-#: What ``stm``, the time of sending, adds to an event.
-_STAMP_BYTES = len(',"stm":"1795159501000"')
+class Sender(Protocol):
+    """One way out. An item is the JSON of a payload without its last brace: who sends it closes
+    it, and may add what is known only then."""
+
+    name: str
+
+    def send(self, items: list[bytes], *, within: float | None) -> Answer:
+        """Send the items within so many seconds. Raises nothing."""
+
+    def close(self) -> None:
+        """Let go of connections."""
 
 
 class Delivery:
-    """Delivers encoded events in batches from a thread of its own; ``put`` costs microseconds.
+    """Delivers encoded events in batches from threads of its own; ``put`` costs microseconds.
 
-    The thread starts with the first event (and again in a forked child, whose queue starts
+    The threads start with the first event (and again in a forked child, whose queue starts
     empty: what the parent accepted, the parent sends). No lock is held during I/O, and nothing
     is raised at the caller.
 
-    ``frame``: makes one request body of a list of encoded events.
-    ``batch_size``, ``batch_bytes``: the most events and bytes of one request.
-    ``interval``: seconds that an event waits at most for company.
-    ``max_age``: seconds after which a batch that keeps failing is given up (``expired``).
-    ``exit_budget``: seconds that the end of the process may be held up to send what is left.
+    ``queue``: makes the queue, again in each process. ``threads``: how many send at a time; with
+    none, the caller of ``put`` sends when a batch is full. ``batch_size``, ``batch_bytes``: the
+    most events and bytes of one request. ``extra``: bytes that sending adds to each item.
+    ``trigger``: how many events make haste (None: ``batch_size``). ``interval``: seconds that an
+    event waits at most for company. ``retry_codes``: statuses that are retried (True) or not
+    (False), beyond the usual ones. ``max_age``: seconds after which a batch that keeps failing is
+    given up (``expired``). ``exit_budget``: seconds that the end of the process may be held up.
+    ``sent``: told of every batch that has arrived.
     """
 
     def __init__(
         self,
-        sender: HttpSender,
-        frame: Callable[[list[bytes]], bytes],
+        sender: Sender,
         *,
+        queue: Callable[[], DeliveryQueue] = lambda: DeliveryQueue(32 * 1024 * 1024),
+        threads: int = 1,
         batch_size: int = 500,
         batch_bytes: int = 500_000,
+        extra: int = 1,
+        trigger: int | None = None,
         interval: float = 1.0,
-        max_queue_bytes: int = 32 * 1024 * 1024,
+        retry_codes: Mapping[int, bool] | None = None,
         max_age: float = 12 * 3600.0,
         exit_budget: float = 2.0,
         backoff: Backoff | None = None,
+        sent: Callable[[list[bytes]], None] | None = None,
+        logger: logging.Logger | None = None,
     ) -> None:
         self.sender = sender
-        self.frame = frame
+        self.threads = threads
         self.batch_size = batch_size
         self.batch_bytes = batch_bytes
+        self.extra = extra
+        self.trigger = trigger or batch_size
         self.interval = interval
-        self.max_queue_bytes = max_queue_bytes
+        self.retry_codes = retry_codes or {}
         self.max_age = max_age
         self.exit_budget = exit_budget
         self.backoff = backoff or Backoff()
+        self.sent = sent
+        self.logger = logger or logging.getLogger("trackway.delivery")
         self.last_error = ""
+        self.last_status = 0
+        self._make_queue = queue
         self._logged: set[str] = set()
         self._closed = False
         self._start_afresh()
-        _deliveries.add(self)
+        exits.register(self)
+        exits.arm()
 
     def _start_afresh(self) -> None:
         """State that belongs to one process; a forked child must not share any of it."""
-        self.queue = DeliveryQueue(self.max_queue_bytes)
+        self.queue = self._make_queue()
         self._same_process = witness()
-        self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
+        self._workers: list[threading.Thread] = []
+        # Re-entrant, because a signal handler that closes may interrupt who holds it.
+        self._starting = threading.RLock()
+        self._sending = threading.RLock()  # who sends without workers, one at a time
         self._work = threading.Event()  # there is something to send
         self._hurry = threading.Event()  # a full batch, a flush or the end: do not wait for more
         self._impatient = threading.Event()  # a flush or the end: do not sit out a back-off
-        self._deadline: float | None = None  # of a flush or the end, monotonic seconds
+        self._not_before = 0.0  # the back-off that all workers share, monotonic seconds
+        self._oldest = 0.0  # without workers: when the buffer was begun
+        self._deadlines: list[float] = []  # of flushes that are waiting, monotonic seconds
 
     # -- the caller's side
 
-    def put(self, item: bytes) -> bool:
-        """Take one encoded event; False if the queue is full (counted). Raises nothing."""
+    def put(self, payload: bytes) -> bool:
+        """Take the JSON of one payload; False if it was dropped (counted). Raises nothing."""
         if not self._same_process[0]:  # forked in C, where Python's fork hooks do not run
-            self._forked()
-        waiting = self.queue.put(item)
+            self.forked()
+        # A slice is a copy of the exact size. What an encoder returns holds on to more memory.
+        waiting = self.queue.put(payload[:-1])
+        if self._work.is_set() and waiting < self.trigger and waiting:
+            return True
+        return self._notice(waiting)
+
+    def _notice(self, waiting: int) -> bool:
+        """There is something to do for somebody: start, wake up, send or complain."""
         if not waiting:
-            self._log_once("dropped:queue_full", "the queue is full, events are dropped")
+            self.log_once("dropped:queue_full", "the queue is full, events are dropped")
             return False
-        if waiting >= self.batch_size and not self._hurry.is_set():
+        if not self.threads:
+            self._send_if_due(waiting)
+            return True
+        if waiting >= self.trigger and not self._hurry.is_set():
             self._hurry.set()
         if not self._work.is_set():
             self._work.set()
-            if self._thread is None:
+            if not self._workers:
                 self._start()
         return True
 
-    def flush(self, timeout: float | None = None) -> int:
+    def adopt(self) -> None:
+        """Start the workers although nothing was put, if an ended process has left something."""
+        if self.queue.adopt():
+            self._work.set()
+            if self.threads:
+                self._start()
+
+    def flush(self, timeout: float | None = FLUSH_SECONDS) -> int:
         """Try to send everything accepted so far, once even during a back-off.
 
         Waits at most ``timeout`` seconds (None: until every event is sent or given up); how many
-        events are left.
+        events are left. From inside a callback it does not wait.
         """
         if not len(self.queue):
             return 0
-        if self._closed:  # the worker has ended; nobody would send what was put since then
-            self.queue.drop_queued("closed")
+        if self._closed:  # the workers have ended; nobody would send what was put since then
+            self.queue.close("closed")
             return len(self.queue)
-        self._deadline = None if timeout is None else monotonic() + timeout
-        if self._thread is None and not self._start():
-            self._send_all()
-        self._wake()
-        left = self.queue.wait(timeout)
-        self._deadline = None
-        return left
+        if threading.current_thread() in self._workers:
+            return len(self.queue)
+        deadline = float("inf") if timeout is None else monotonic() + timeout
+        self._deadlines.append(deadline)
+        try:
+            if not self._workers and not (self.threads and self._start()):
+                self._send_until(deadline if timeout is not None else 0.0)
+                return len(self.queue)
+            self._wake()
+            return self.queue.wait(timeout)
+        finally:
+            self._deadlines.remove(deadline)
 
     def close(self, timeout: float | None = None) -> int:
-        """Flush within ``timeout`` seconds, then count what is left as ``dropped:exit``."""
-        left = self.flush(timeout)
-        self._closed = True
-        self._wake()
-        if left:
-            self.queue.drop_queued("exit")
-            logger.warning(
-                "%d events could not be delivered to %s in time (%s)",
-                left,
-                self.sender.url,
-                self.last_error or "no answer yet",
-            )
+        """Flush within ``timeout`` seconds (None: ``exit_budget``), then let go of what is left:
+        it stays in the spool if there is one, else it is counted as ``dropped:exit``."""
+        left = self.flush(self.exit_budget if timeout is None else timeout)
+        if not self._closed:
+            self._closed = True
+            self._wake()
+            lost = self.queue.close("exit")
+            if left:
+                self.logger.warning(
+                    "%d events could not be delivered to %s in time (%s); %s",
+                    left,
+                    self.sender.name,
+                    self.last_error or "no answer yet",
+                    "they are lost" if lost else "they are in the spool for the next start",
+                )
+            if not self._workers:
+                self.sender.close()
         return left
+
+    def left(self) -> int:
+        """How many events are not settled."""
+        return len(self.queue)
 
     def stats(self) -> dict[str, int]:
         """Counters: accepted, sent, retried, queued, queued_bytes, ``dropped:<reason>``."""
@@ -137,137 +197,161 @@ class Delivery:
         self._hurry.set()
         self._work.set()
 
-    # -- the worker's side
+    # -- without workers
+
+    def _send_if_due(self, waiting: int) -> None:
+        """Send on the caller's thread when a batch is full or has waited long enough."""
+        now = monotonic()
+        if waiting == 1:
+            self._oldest = now
+        due = waiting >= self.trigger or now - self._oldest >= self.interval
+        if due and now >= self._not_before and self._sending.acquire(blocking=False):
+            try:
+                self._send_round()
+            finally:
+                self._sending.release()
+
+    def _send_until(self, deadline: float) -> None:
+        """Send on this thread: each batch once, and again until the deadline."""
+        with self._sending:
+            while self._send_round():
+                pause = min(self._not_before, deadline) - monotonic()
+                if monotonic() + 0.05 >= deadline:
+                    return
+                self._impatient.wait(max(0.05, pause))
+
+    # -- the workers' side
 
     def _start(self) -> bool:
         with self._starting:
-            if self._thread is not None:
+            if self._workers:
                 return True
-            thread = threading.Thread(target=self._run, name="trackway-delivery", daemon=True)
+            exits.arm()
             try:
-                thread.start()
+                for number in range(self.threads):
+                    name = f"trackway-delivery-{number + 1}"
+                    thread = threading.Thread(target=self._run, name=name, daemon=True)
+                    thread.start()
+                    self._workers.append(thread)
             except RuntimeError:  # the interpreter is shutting down; flush sends on its own thread
-                return False
-            self._thread = thread
+                return bool(self._workers)
             return True
 
     def _run(self) -> None:
         while not self._closed:
-            self._work.wait()
-            if not self._hurry.wait(self.interval) and self._closed:
-                break
+            self._work.wait(_LOOK_AGAIN)
+            self._hurry.wait(self.interval)
             self._hurry.clear()
             self._work.clear()
-            self._send_all()
+            while self._send_round():
+                pass
         self.sender.close()
 
-    def _send_all(self) -> None:
-        room = self.batch_bytes - len(self.frame([]))
-        while batch := self.queue.take(self.batch_size, room, extra=_STAMP_BYTES + 1):
-            self._deliver(batch)
-
-    def _deliver(self, batch: list[bytes]) -> None:
-        """Send one batch until it is settled: sent, or given up with a counted reason."""
-        given_up = monotonic() + self.max_age
+    def _send_round(self) -> bool:
+        """Send batch after batch until nothing is queued; whether to go on after a failure."""
         while True:
-            answer = self._attempt(batch)
-            if 200 <= answer.status < 300:
-                self.backoff.succeeded()
-                self.queue.settle(batch, "sent")
-                return
-            self.last_error = answer.error
-            if answer.status == 413:
-                self._halve(batch)
-                return
-            if answer.status and answer.status not in RETRIED:
-                self._log_once("rejected", f"{self.sender.url} refuses events: {answer.error}")
-                self.queue.settle(batch, "dropped:rejected")
-                return
-            wait = self.backoff.failed(answer.retry_after)
-            if monotonic() + wait > given_up:
-                self.queue.settle(batch, "dropped:expired")
-                return
-            if self._closed:
-                self.queue.settle(batch, "dropped:exit")
-                return
-            self._log_once("retried", f"cannot deliver to {self.sender.url}: {answer.error}")
-            self.queue.stats["retried"] += 1
-            if self._deadline is not None:  # a flush waits; keep trying, but do not spin
-                wait = min(wait, max(0.05, self._deadline - monotonic()))
+            if self.threads and not self._sit_out():
+                return False
+            batch = self.queue.take(self.batch_size, self.batch_bytes, extra=self.extra)
+            if batch is None:
+                return False
+            if not self._deliver(batch):
+                return True
+
+    def _sit_out(self) -> bool:
+        """Wait until the back-off is over or somebody is impatient; False if it is all over."""
+        if self._closed and self._workers:
+            return False
+        wait = self._not_before - monotonic()
+        if wait > 0 and self._workers:
+            # A flush waits: keep trying, but do not spin.
+            deadline = max(self._deadlines, default=float("inf"))
+            wait = min(wait, max(0.05, deadline - monotonic()))
             self._impatient.wait(wait)
             self._impatient.clear()
+        return not self._closed or not self._workers
 
-    def _attempt(self, batch: list[bytes]) -> Answer:
-        stamp = b',"stm":"%d"}' % int(time() * 1000)
-        body = self.frame([item[:-1] + stamp for item in batch])
+    def _deliver(self, batch: Batch) -> bool:
+        """Send one batch and settle it, or put it back; False after a failure that may pass."""
         within = None
-        if self._deadline is not None:
-            within = max(0.05, self._deadline - monotonic())
-        return self.sender.post(body, within=within)
+        deadline = max(self._deadlines, default=float("inf"))
+        if deadline != float("inf"):
+            within = max(0.05, deadline - monotonic())
+        answer = self.sender.send(batch.items, within=within)
+        self.last_status = answer.status
+        if 200 <= answer.status < 300 and not answer.each:
+            self.backoff.succeeded()
+            self._not_before = 0.0
+            self._arrived(batch)
+            return True
+        self.last_error = answer.error
+        if answer.each:
+            return self._judge_each(batch, answer.each)
+        return self._judge(batch, answer)
 
-    def _halve(self, batch: list[bytes]) -> None:
-        """The server found the body too large: try the halves, and give up a single event."""
-        if len(batch) == 1:
-            self._log_once("too_large", "an event is too large for the collector")
-            self.queue.settle(batch, "dropped:too_large")
-            return
-        middle = len(batch) // 2
-        self._deliver(batch[:middle])
-        self._deliver(batch[middle:])
+    def _arrived(self, batch: Batch) -> None:
+        self.queue.settle(batch, "sent")
+        if self.sent and batch.items:
+            self.sent(batch.items)
+
+    def _judge_each(self, batch: Batch, answers: list[Answer]) -> bool:
+        """Every item was sent by itself and is judged by its own answer."""
+        parts: dict[int, list[bytes]] = {}
+        by_status = {answer.status: answer for answer in answers}
+        for item, answer in zip(batch.items, answers, strict=True):
+            parts.setdefault(answer.status, []).append(item)
+        good = [item for status in parts if 200 <= status < 300 for item in parts[status]]
+        bad = {status: items for status, items in parts.items() if not 200 <= status < 300}
+        again = {status for status in bad if self._is_retried(status)}
+        if good and bad.keys() - again:
+            self.queue.settle(batch.part(good), "sent")
+        elif good:
+            self._arrived(batch.part(good))
+        for status, items in bad.items():
+            self._judge(batch.part(items), by_status[status], beside=len(good))
+        return not again
+
+    def _judge(self, batch: Batch, answer: Answer, *, beside: int = 0) -> bool:
+        """What becomes of items that were not taken; False if they will be tried again later."""
+        if answer.status == 413:
+            middle = len(batch.items) // 2
+            if middle:
+                halves = batch.items[:middle], batch.items[middle:]
+                self.queue.put_back(*map(batch.part, halves))
+            else:
+                self.log_once("too_large", "an event is too large for the collector")
+                self.queue.settle(batch, "dropped:too_large", beside=beside)
+            return True
+        if not self._is_retried(answer.status):
+            self.log_once("rejected", f"{self.sender.name} refuses events: {answer.error}")
+            self.queue.settle(batch, "dropped:rejected", beside=beside)
+            return True
+        wait = self.backoff.failed(answer.retry_after)
+        self._not_before = monotonic() + wait
+        if self._not_before > batch.since + self.max_age:
+            self.queue.settle(batch, "dropped:expired", beside=beside)
+            return False
+        self.log_once("retried", f"cannot deliver to {self.sender.name}: {answer.error}")
+        self.queue.stats["retried"] += 1
+        self.queue.put_back(batch)
+        if self._closed:  # nobody will fetch it any more
+            self.queue.close("exit")
+        return False
+
+    def _is_retried(self, status: int) -> bool:
+        return self.retry_codes.get(status, not status or status in RETRIED)
 
     # -- the process's side
 
-    def _log_once(self, key: str, message: str) -> None:
+    def log_once(self, key: str, message: str) -> None:
         """One line per kind of trouble; the counters tell how often it happened."""
         if key not in self._logged:
             self._logged.add(key)
-            logger.warning("%s (logged once; see stats())", message)
+            self.logger.warning("%s (logged once; see stats())", message)
 
-    def _forked(self) -> None:
+    def forked(self) -> None:
+        """Begin afresh in a new child."""
         self.sender.close()
+        self.queue.forget()
         self.backoff.succeeded()
         self._start_afresh()
-
-
-#: Living deliveries of this process. Weak: a hook that cannot be unregistered must not keep one.
-_deliveries: weakref.WeakSet[Delivery] = weakref.WeakSet()
-
-
-#: Whether the thread that forks holds the lock of the import.
-_holding = False
-
-
-def _before_fork() -> None:
-    global _holding
-    # Longer than any import, and yet a bound: nobody's fork may hang on us.
-    _holding = http.importing.acquire(timeout=5.0)
-
-
-def _after_fork_in_parent() -> None:
-    if _holding:
-        http.importing.release()
-
-
-def _after_fork_in_child() -> None:
-    http.importing = threading.Lock()
-    for delivery in list(_deliveries):
-        delivery._forked()
-
-
-def _at_exit() -> None:
-    """Send what is queued; all deliveries together stay within the longest of their budgets."""
-    budgets = [d.exit_budget for d in _deliveries if len(d.queue)]
-    end = monotonic() + max(budgets, default=0.0)
-    for delivery in list(_deliveries):
-        delivery.close(max(0.0, end - monotonic()))
-
-
-atexit.register(_at_exit)
-if hasattr(os, "register_at_fork"):
-    # Here, below the import of logging, because the hooks before a fork run last come first served:
-    # the import that we wait for takes logging's lock, which logging's own hook must not have yet.
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=_after_fork_in_parent,
-        after_in_child=_after_fork_in_child,
-    )

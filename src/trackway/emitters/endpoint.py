@@ -6,6 +6,7 @@ import re
 
 from trackway.errors import SettingError
 
+GET_PATH = "/i"
 TP2_PATH = "/com.snowplowanalytics.snowplow/tp2"
 
 #: Where ``trackway serve`` listens unless told otherwise.
@@ -18,22 +19,28 @@ _ENDPOINT = re.compile(
 )
 
 
-def collector_url(endpoint: str, *, protocol: str = "https", port: int | None = None) -> str:
-    """The tp2 POST URL of a collector given as host, host:port, host/path or full URL.
+def collector_url(
+    endpoint: str, *, protocol: str = "https", port: int | None = None, method: str = "post"
+) -> str:
+    """The URL of a collector that is given as host, host:port, host/path or full URL: the tp2
+    path for "post", ``/i`` for "get".
 
     ``protocol`` counts only where the endpoint names no scheme; ``port`` goes after the host.
     Raises SettingError for what is no host.
     """
-    match = _ENDPOINT.fullmatch(endpoint.strip())
+    match = _ENDPOINT.fullmatch(str(endpoint).strip())
     if match is None:
         raise SettingError(
             f"endpoint {endpoint!r} is no collector address; "
             "write a host or a URL such as https://collector.example.com"
         )
+    if protocol.lower() not in ("http", "https"):
+        raise SettingError(f"protocol is {protocol!r}; expected 'http' or 'https'")
     named = match["port"]
     number = port if port is not None else (int(named) if named else None)
     if number is not None and not 0 < number < 65536:
         raise SettingError(f"port {number} of endpoint {endpoint!r} is not between 1 and 65535")
     scheme = (match["scheme"] or protocol).lower()
     place = match["host"] + (f":{number}" if number is not None else "")
-    return f"{scheme}://{place}{(match['path'] or '').rstrip('/')}{TP2_PATH}"
+    path = TP2_PATH if method == "post" else GET_PATH
+    return f"{scheme}://{place}{(match['path'] or '').rstrip('/')}{path}"

@@ -1,26 +1,224 @@
-"""The background emitter: sends events to a collector over HTTP from a thread of its own."""
+"""Emitters to a Snowplow collector: on the calling thread, or in the background."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
 
-from trackway.delivery.http import HttpSender
-from trackway.delivery.worker import Delivery
+from trackway.delivery import exits
+from trackway.delivery.http import Connection
+from trackway.delivery.queue import DeliveryQueue, Overflow
+from trackway.delivery.retry import Backoff
+from trackway.delivery.worker import FLUSH_SECONDS, Delivery
+from trackway.emitters.callbacks import Callbacks, OnDrop, OnFailure, OnSuccess
 from trackway.emitters.endpoint import collector_url
-from trackway.wires.snowplow import encode_body
+from trackway.emitters.senders import STAMP_BYTES, Exchange, GetSender, PostSender, SessionExchange
+from trackway.emitters.stored import EventStore, StoreQueue
+from trackway.errors import SettingError
+from trackway.wires.snowplow import BODY_END, BODY_START
+from trackway.wires.snowplow_payload import payload_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Method = Literal["post", "get", "POST", "GET"]
 
 
-class AsyncEmitter:
-    """Delivers events to a Snowplow collector (ours or any other) in the background.
+class EmitterOptions(TypedDict, total=False):
+    """The options that all emitters to a collector share; times are seconds."""
 
-    ``endpoint``: host, host:port, host/path or URL; https unless it names a scheme.
-    ``batch_size``, ``batch_bytes``: the most events and bytes of one POST; ``interval``: seconds
-    an event waits for company; ``max_queue_bytes``: bound of what is not delivered yet;
-    ``connect_timeout``, ``read_timeout``, ``exit_budget``: seconds.
+    byte_limit: int
+    """The most bytes of one request body (500,000); a larger event goes alone."""
+    interval: float
+    """How long an event waits at most for company (1.0)."""
+    buffer_size: int | None
+    """Another name for ``batch_size``."""
+    connect_timeout: float
+    """(5.0)"""
+    read_timeout: float
+    """(10.0)"""
+    request_timeout: float | tuple[float, float] | None
+    """Both time-outs, as the requests library writes them."""
+    max_queue_bytes: int
+    """Bound of what is not delivered yet (32 MiB), in memory."""
+    buffer_capacity: int | None
+    """Bound of the number of events that are not delivered yet (None: bytes alone count)."""
+    overflow: Overflow
+    """What gives way when a bound is reached: the ``"newest"`` or the ``"oldest"`` events."""
+    custom_retry_codes: Mapping[int, bool] | None
+    """Statuses that are tried again (True) or given up (False), other than the usual ones."""
+    max_retry_delay_seconds: float
+    """The longest wait before an event is tried again (60.0)."""
+    retry_for: float
+    """How long an event that keeps failing is tried (12 hours); with a spool, spool_max_age."""
+    gzip: bool
+    """Whether bodies are compressed; the collector must understand it, ours does (False)."""
+    headers: Mapping[str, str] | None
+    """Further request headers, such as an Authorization or SP-Anonymous."""
+    event_store: EventStore | None
+    """Keeps events until they are sent, instead of our queue."""
+    session: Any
+    """A session as the requests library has it, instead of our connections."""
+    logger: logging.Logger | None
+    """Instead of the logger ``trackway.delivery``."""
+    on_drop: OnDrop | None
+    """Called with the payload and the reason of each event that is given up."""
+    spool: str | Path | None
+    """A folder that keeps events over the end of the process; several processes may share it."""
+    spool_sync: float
+    """A power cut loses at most what the last so many seconds brought (1.0)."""
+    spool_max_bytes: int
+    """Bound of what this process keeps in the spool (1 GiB)."""
+    spool_max_age: float
+    """Events that could not be delivered for so long are given up (7 days)."""
+    exit_budget: float
+    """How long the end of the process may be held up to send what is left (2.0)."""
+    sigterm: bool
+    """Whether SIGTERM sends what is left before it ends the process (False)."""
 
-    Delivery is tried again with jittered back-off for what may succeed later; everything that
-    is given up is counted in ``stats()`` with its reason.
+
+class Emitter:
+    """Sends events to a Snowplow collector (ours or any other) on the calling thread.
+
+    ``endpoint``: host, host:port, host/path or URL; ``protocol`` counts only if it names no
+    scheme. ``method``: "post", many events in a request, or "get", one. ``batch_size``: how many
+    events are gathered before they are sent, and the most of one request (500; 1 for "get").
+    ``on_success(count)``, ``on_failure(sent_count, unsent)``: called when events have arrived,
+    and when they are given up for good. The other options: ``EmitterOptions``.
+
+    What is not sent when a batch is full goes with a later one, with ``flush()`` or at the end of
+    the process. Delivery is tried again with jittered back-off for what may succeed later;
+    everything that is given up is counted in ``stats()`` with its reason.
+    """
+
+    #: How many threads send; with none the caller does.
+    thread_count = 0
+
+    def __init__(
+        self,
+        endpoint: str,
+        protocol: str = "https",
+        port: int | None = None,
+        method: Method = "post",
+        batch_size: int | None = None,
+        on_success: OnSuccess | None = None,
+        on_failure: OnFailure | None = None,
+        **options: Unpack[EmitterOptions],
+    ) -> None:
+        self.method = method.lower()
+        if self.method not in ("get", "post"):
+            raise SettingError(f"method is {method!r}; expected 'get' or 'post'")
+        self.url = collector_url(endpoint, protocol=protocol, port=port, method=self.method)
+        self.batch_size = _batch_size(batch_size, options.get("buffer_size"), self.method)
+        self.logger = options.get("logger") or logging.getLogger("trackway.delivery")
+        self.callbacks = Callbacks(on_success, on_failure, options.get("on_drop"), self.logger)
+        spooled = options.get("spool") is not None
+        sender = self._sender(options)
+        self.delivery = Delivery(
+            sender,
+            queue=self._queue(options),
+            threads=self.thread_count,
+            batch_size=self.batch_size,
+            batch_bytes=options.get("byte_limit", 500_000) - len(BODY_START) - len(BODY_END),
+            extra=STAMP_BYTES,
+            interval=options.get("interval", 1.0),
+            retry_codes=options.get("custom_retry_codes"),
+            max_age=_spool_age(options) if spooled else options.get("retry_for", 12 * 3600.0),
+            exit_budget=options.get("exit_budget", 2.0),
+            backoff=Backoff(longest=options.get("max_retry_delay_seconds", 60.0)),
+            sent=self.callbacks.sent if on_success else None,
+            logger=self.logger,
+        )
+        #: Takes one encoded payload; the delivery's own method, to save a call on the hot path.
+        self.put = self.delivery.put
+        if options.get("sigterm"):
+            exits.close_on_sigterm()
+
+    def input(self, payload: Mapping[str, Any]) -> None:
+        """Take one payload as it is, keys that we do not know included; values become text."""
+        if encoded := payload_json(payload):
+            self.put(encoded)
+
+    def flush(self, timeout: float | None = FLUSH_SECONDS) -> int:
+        """Try to deliver everything within ``timeout`` seconds; how many events are left."""
+        return self.delivery.flush(timeout)
+
+    async def aflush(self, timeout: float | None = FLUSH_SECONDS) -> int:
+        """``flush`` for asyncio: the event loop goes on meanwhile."""
+        from asyncio import to_thread  # who awaits has it; nobody else should pay for it
+
+        return await to_thread(self.flush, timeout)
+
+    def close(self, timeout: float | None = None) -> int:
+        """Flush within ``timeout`` seconds (None: ``exit_budget``) and stop; how many are left.
+
+        What is left stays in the spool if there is one, else it is counted as ``dropped:exit``.
+        """
+        return self.delivery.close(timeout)
+
+    def stats(self) -> dict[str, int]:
+        """Counters: accepted, sent, retried, queued, queued_bytes, ``dropped:<reason>``."""
+        return {**self.delivery.stats(), **self.callbacks.stats}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _sender(self, options: EmitterOptions) -> PostSender | GetSender:
+        compress = options.get("gzip", False)
+        headers = dict(options.get("headers") or {})
+        if self.method == "post":
+            headers.setdefault("Content-Type", "application/json; charset=utf-8")
+            if compress:
+                headers["Content-Encoding"] = "gzip"
+        timeouts = _timeouts(options)
+        session = options.get("session")
+        exchange: Exchange
+        if session is not None:
+            exchange = SessionExchange(session, headers=headers, **timeouts)
+        else:
+            several = max(1, self.thread_count)
+            exchange = Connection(headers=headers, connections=several, **timeouts)
+        if self.method == "post":
+            return PostSender(exchange, self.url, compress=compress)
+        return GetSender(exchange, self.url)
+
+    def _queue(self, options: EmitterOptions) -> Any:
+        """What makes the queue, in this process and in each forked child."""
+        bounds: dict[str, Any] = {
+            "max_items": options.get("buffer_capacity"),
+            "overflow": options.get("overflow", "newest"),
+            "lost": self.callbacks.lost,
+        }
+        max_bytes = options.get("max_queue_bytes", 32 * 1024 * 1024)
+        if (store := options.get("event_store")) is not None:
+            return partial(StoreQueue, store, lost=self.callbacks.lost)
+        if (folder := options.get("spool")) is None:
+            return partial(DeliveryQueue, max_bytes, **bounds)
+        from trackway.delivery.durable import SpoolQueue  # who keeps no spool needs no files
+
+        return partial(
+            SpoolQueue,
+            folder,
+            max_bytes,
+            **bounds,
+            sync=options.get("spool_sync", 1.0),
+            spool_max_bytes=options.get("spool_max_bytes", 1024 * 1024 * 1024),
+            spool_max_age=_spool_age(options),
+            logger=self.logger,
+        )
+
+
+class AsyncEmitter(Emitter):
+    """Sends events to a Snowplow collector (ours or any other) in the background.
+
+    ``put`` and ``input`` cost microseconds, wait for nothing and raise nothing. ``thread_count``:
+    how many requests may be under way at a time; the threads start with the first event, again
+    in a forked child. Everything else as in ``Emitter``.
     """
 
     def __init__(
@@ -28,40 +226,46 @@ class AsyncEmitter:
         endpoint: str,
         protocol: str = "https",
         port: int | None = None,
-        *,
-        batch_size: int = 500,
-        batch_bytes: int = 500_000,
-        interval: float = 1.0,
-        max_queue_bytes: int = 32 * 1024 * 1024,
-        connect_timeout: float = 5.0,
-        read_timeout: float = 10.0,
-        exit_budget: float = 2.0,
+        method: Method = "post",
+        batch_size: int | None = None,
+        on_success: OnSuccess | None = None,
+        on_failure: OnFailure | None = None,
+        thread_count: int = 1,
+        **options: Unpack[EmitterOptions],
     ) -> None:
-        self.url = collector_url(endpoint, protocol=protocol, port=port)
-        self._delivery = Delivery(
-            HttpSender(self.url, connect_timeout=connect_timeout, read_timeout=read_timeout),
-            encode_body,
-            batch_size=batch_size,
-            batch_bytes=batch_bytes,
-            interval=interval,
-            max_queue_bytes=max_queue_bytes,
-            exit_budget=exit_budget,
+        if thread_count < 1:
+            raise SettingError(f"thread_count is {thread_count!r}; expected 1 or more")
+        self.thread_count = thread_count
+        super().__init__(
+            endpoint, protocol, port, method, batch_size, on_success, on_failure, **options
         )
-        #: Takes one encoded payload; the delivery's own method, to save a call on the hot path.
-        self.put = self._delivery.put
+        if options.get("spool") is not None:
+            self.delivery.adopt()
 
-    def input(self, payload: dict[str, Any]) -> None:
-        """Take one payload as it is, keys that we do not know included."""
-        self.put(json.dumps(payload, separators=(",", ":")).encode())
 
-    def flush(self, timeout: float | None = None) -> int:
-        """Try to deliver everything within ``timeout`` seconds; how many events are left."""
-        return self._delivery.flush(timeout)
+def _batch_size(batch_size: int | None, buffer_size: int | None, method: str) -> int:
+    if batch_size is not None and buffer_size is not None and batch_size != buffer_size:
+        raise SettingError(
+            f"batch_size is {batch_size} and buffer_size is {buffer_size}; they are two names "
+            "for the same number, give one of them"
+        )
+    size = batch_size if batch_size is not None else buffer_size
+    if size is None:
+        return 500 if method == "post" else 1
+    if size < 1:
+        raise SettingError(f"batch_size is {size}; expected 1 or more")
+    return size
 
-    def close(self, timeout: float | None = None) -> int:
-        """Flush and stop; what is left is counted as ``dropped:exit`` and returned."""
-        return self._delivery.close(timeout)
 
-    def stats(self) -> dict[str, int]:
-        """Counters: accepted, sent, retried, queued, queued_bytes, ``dropped:<reason>``."""
-        return self._delivery.stats()
+def _timeouts(options: EmitterOptions) -> dict[str, float]:
+    connect, read = options.get("connect_timeout", 5.0), options.get("read_timeout", 10.0)
+    both = options.get("request_timeout")
+    if both is not None:
+        connect, read = both if isinstance(both, tuple) else (both, both)
+    if not (connect > 0 and read > 0):
+        raise SettingError(f"time-outs are {connect} and {read}; expected seconds above 0")
+    return {"connect_timeout": connect, "read_timeout": read}
+
+
+def _spool_age(options: EmitterOptions) -> float:
+    return options.get("spool_max_age", 7 * 86400.0)

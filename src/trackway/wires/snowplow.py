@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import binascii
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
+from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
@@ -37,6 +38,10 @@ CONTEXTS_SCHEMA = f"{VENDOR}/contexts/jsonschema/1-0-1"
 UNSTRUCT_SCHEMA = f"{VENDOR}/unstruct_event/jsonschema/1-0-0"
 TRACK_SCHEMA = "iglu:dev.trackway/track/jsonschema/1-0-0"
 REQUEST_SCHEMA = "iglu:dev.trackway/request/jsonschema/1-0-0"
+
+#: What stands around the payloads in the body of a POST.
+BODY_START = b'{"schema":"%b","data":[' % PAYLOAD_SCHEMA.encode()
+BODY_END = b"]}"
 
 #: The longest name of an event, as our schema of it says.
 _NAME_LENGTH = 255
@@ -103,7 +108,15 @@ _REQUEST_WIRE = dict(
     zip(_Request.__struct_fields__, _Request.__struct_encode_fields__, strict=True)
 )
 _TEXT: dict[type, Callable[[Any], str]] = {float: repr, bool: "01".__getitem__}
-_to_json = msgspec.json.Encoder().encode
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+
+
+def _text_of(value: Any) -> str:
+    """What msgspec does not know by itself, such as a path."""
+    return str(value)
+
+
+_to_json = msgspec.json.Encoder(enc_hook=_text_of).encode
 _to_builtins = msgspec.to_builtins
 
 
@@ -113,51 +126,88 @@ def encode(event: Event, *, base64: bool = True) -> dict[str, str]:
     ``base64``: whether the JSON of properties and contexts is base64-coded (``ue_px``, ``cx``)
     or plain (``ue_pr``, ``co``).
     """
-    # This is the fast path of every tracker: to_builtins names only the fields that are set, in
-    # C, and most of them have the keys and texts of the wire already.
-    payload: dict[str, Any] = _to_builtins(event, enc_hook=str)
-    payload["e"] = CODES[event.kind]
-    payload.pop("kind", None)
-    payload.pop("name", None)
-    if event.created is not None:
-        payload["dtm"] = str(event.created)
-    if not _OTHER_NAMES.isdisjoint(payload):
-        _encode_others(event, payload, base64)
-    return payload
+    return encode_facts(event.kind, facts_of(event), base64=base64)
 
 
-def _encode_others(event: Event, payload: dict[str, Any], base64: bool) -> None:
+def facts_of(event: Event) -> dict[str, Any]:
+    """The facts of an event that are set, by the names of its fields in JSON."""
+    facts: dict[str, Any] = _to_builtins(event, enc_hook=_text_of)
+    facts.pop("kind", None)
+    facts.pop("name", None)
+    return facts
+
+
+def encode_facts(kind: Kind, facts: dict[str, Any], *, base64: bool = True) -> dict[str, str]:
+    """The tp2 payload of the facts of an event, by the names of its fields in JSON.
+
+    The dictionary itself becomes the payload. When it raises, because something has no JSON form,
+    the facts are what they were.
+    """
+    # This is the fast path of every tracker: most facts have the keys and texts of the wire.
+    if not _OTHER_NAMES.isdisjoint(facts):
+        _encode_others(kind, facts, base64)
+    facts["e"] = CODES[kind]
+    if (created := facts.get("dtm")) is not None:
+        facts["dtm"] = str(created)
+    return facts
+
+
+def _encode_others(kind: Kind, payload: dict[str, Any], base64: bool) -> None:
     """Numbers, orders, JSON and the request; what is not for the wire goes."""
-    facts = {name: payload.pop(name) for name in _OTHER_NAMES.intersection(payload)}
-    keys = _ITEM_KEYS if event.kind == "transaction_item" else _ORDER_KEYS
+    facts = {name: payload[name] for name in _OTHER_NAMES.intersection(payload)}
+    keys = _ITEM_KEYS if kind == "transaction_item" else _ORDER_KEYS
+    wire: dict[str, str] = {}
     for name, value in facts.items():
         key = name if name in KEYS else keys.get(name)
         if key is not None:
-            payload[key] = _TEXT.get(value.__class__, str)(value)
-    if event.properties is not None:
-        envelope = {"schema": UNSTRUCT_SCHEMA, "data": facts["properties"]}
-        _put_json(payload, "ue_px", "ue_pr", envelope, base64)
+            wire[key] = _TEXT.get(value.__class__, str)(value)
+    if (properties := facts.get("properties")) is not None:
+        envelope = {"schema": UNSTRUCT_SCHEMA, "data": properties}
+        _put_json(wire, "ue_px", "ue_pr", envelope, base64)
     contexts = facts.get("contexts", ())
     if not _REQUEST_FIELDS.isdisjoint(facts):
         request = {k: facts[f] for f, k in _REQUEST_WIRE.items() if f in facts}
         contexts = [*contexts, {"schema": REQUEST_SCHEMA, "data": request}]
     if contexts:
-        _put_json(payload, "cx", "co", {"schema": CONTEXTS_SCHEMA, "data": contexts}, base64)
-    if event.extra:
-        payload.update(event.extra)
+        _put_json(wire, "cx", "co", {"schema": CONTEXTS_SCHEMA, "data": contexts}, base64)
+    for name in facts:
+        del payload[name]
+    payload.update(wire)
+    if extra := facts.get("extra"):
+        payload.update(extra)
+
+
+def without_own_schemas(kind: Kind, facts: dict[str, Any]) -> tuple[Kind, dict[str, Any]]:
+    """The same for collectors that do not know the schemas of our own: facts of the request are
+    left out, and what ``track("name", {...})`` made becomes a structured event with the name as
+    its action and the properties, as JSON, as its label."""
+    facts = {name: value for name, value in facts.items() if name not in _REQUEST_FIELDS}
+    event = facts.get("properties")
+    if isinstance(event, SelfDescribingJson):
+        event = event.to_json()
+    if not event or event["schema"] != TRACK_SCHEMA:
+        return kind, facts
+    del facts["properties"]
+    name, properties = event["data"]["name"], event["data"]["properties"]
+    label = _to_json(properties).decode() if properties else None
+    facts |= {"se_ca": "track", "se_ac": name}
+    if label and len(label) <= KEYS["se_la"].limit:
+        facts["se_la"] = label
+    return "struct", facts
 
 
 def _put_json(payload: dict[str, str], coded: str, plain: str, value: Any, base64: bool) -> None:
     text = _to_json(value)
     if base64:
-        payload[coded] = urlsafe_b64encode(text).decode("ascii")
+        # The same as urlsafe_b64encode, at half the cost.
+        payload[coded] = b2a_base64(text, newline=False).translate(_URL_SAFE).decode("ascii")
     else:
         payload[plain] = text.decode()
 
 
 def encode_body(payloads: Iterable[bytes]) -> bytes:
     """The body of a POST from payloads that are JSON already."""
-    return b'{"schema":"%b","data":[%b]}' % (PAYLOAD_SCHEMA.encode(), b",".join(payloads))
+    return BODY_START + b",".join(payloads) + BODY_END
 
 
 def decode(payload: Mapping[str, str], *, strict: bool = True) -> Event:
