@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import re
 import resource
 import socket
 import time
+import zlib
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -495,6 +497,54 @@ def test_a_body_of_ten_megabytes_is_refused_and_leaves_a_trace(
     answer = collector.post(b"x" * 10_000_000, Content_Type=site)
     assert answer.status == 413
     assert answer.body.startswith(b"body_too_large: the body is larger than 2097152 bytes")
+    collector.settled()
+    (row,) = collector.ask(
+        f"SELECT reason, octet_length(raw) AS bytes FROM bad_rows WHERE content_type = '{site}'"
+    )
+    assert row == {"reason": "body_too_large", "bytes": 0}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "compress"),
+    [("gzip", gzip.compress), ("X-GZIP", gzip.compress), ("deflate", zlib.compress)],
+)
+def test_a_compressed_body_is_opened(
+    collector: Collector, site: str, encoding: str, compress: Callable[[bytes], bytes]
+) -> None:
+    body = compress(batch(event(aid=site, page="small"), event(aid=site, page="x" * 1500)))
+    assert collector.post(body, Content_Encoding=encoding).status == 200
+    assert len(collector.events(site)) == 2
+
+
+@pytest.mark.parametrize(
+    ("encoding", "damage"),
+    [
+        ("gzip", lambda body: body[:-4]),
+        ("gzip", lambda body: body + b"more"),
+        ("gzip", lambda body: b"plain"),
+        ("br", lambda body: body),
+    ],
+)
+def test_a_body_that_is_not_what_its_encoding_says_is_a_bad_row(
+    collector: Collector, site: str, encoding: str, damage: Callable[[bytes], bytes]
+) -> None:
+    body = damage(gzip.compress(batch(event(aid=site))))
+    answer = collector.post(body, Content_Encoding=encoding, Content_Type=site)
+    assert (answer.status, answer.body.partition(b":")[0]) == (400, b"invalid_encoding")
+    collector.settled()
+    (row,) = collector.ask(
+        f"SELECT reason, hex(raw) AS raw FROM bad_rows WHERE content_type = '{site}'"
+    )
+    assert row == {"reason": "invalid_encoding", "raw": body.hex().upper()}
+
+
+def test_a_small_body_that_says_gigabytes_is_refused_before_it_becomes_them(
+    collector: Collector, site: str
+) -> None:
+    bomb = gzip.compress(b"x" * 200_000_000, 9)
+    assert len(bomb) < 300_000
+    answer = collector.post(bomb, Content_Encoding="gzip", Content_Type=site)
+    assert answer.status == 413
     collector.settled()
     (row,) = collector.ask(
         f"SELECT reason, octet_length(raw) AS bytes FROM bad_rows WHERE content_type = '{site}'"

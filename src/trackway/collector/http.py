@@ -13,9 +13,10 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from importlib.resources import files
 from typing import Any
 
+from trackway.collector.inflate import inflate, too_large
 from trackway.collector.intake import Intake, Request, Taken
 from trackway.collector.journal import Journal
-from trackway.errors import InvalidBody, InvalidEvent, SpoolError
+from trackway.errors import InvalidEvent, SpoolError
 from trackway.wires.snowplow_body import decode_query
 
 Scope = MutableMapping[str, Any]
@@ -148,10 +149,12 @@ class Collector:
             self.stats["hung_up"] += 1
             return
         try:
-            taken = self.intake.body(body, decode_query(query) if query else {}, request)
-        except InvalidBody as error:
-            kept = self.intake.refuse(error, body, request)
-            await self._keep(send, kept, 400, _sentence(error), headers_out)
+            opened = inflate(body, headers.get(b"content-encoding", b""), self.max_body_bytes)
+            taken = self.intake.body(opened, decode_query(query) if query else {}, request)
+        except InvalidEvent as error:
+            status = _UNREAD.get(error.reason, 400)
+            kept = self.intake.refuse(error, body if status == 400 else b"", request)
+            await self._keep(send, kept, status, _sentence(error), headers_out)
         else:
             await self._keep(send, taken, 200, b"ok", headers_out)
 
@@ -192,7 +195,7 @@ class Collector:
     async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         length = headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > self.max_body_bytes:
-            raise _too_large(self.max_body_bytes)
+            raise too_large(self.max_body_bytes)
         chunks, size = [], 0
         try:
             # Around the first piece as well: a client may send its headers and nothing more.
@@ -204,7 +207,7 @@ class Collector:
                     chunks.append(message.get("body", b""))
                     size += len(chunks[-1])
                     if size > self.max_body_bytes:
-                        raise _too_large(self.max_body_bytes)
+                        raise too_large(self.max_body_bytes)
                     if not message.get("more_body"):
                         return b"".join(chunks)
         except TimeoutError:
@@ -245,10 +248,6 @@ class Collector:
 
 #: Reasons for which a request is refused without having been read, and their status.
 _UNREAD = {"body_too_large": 413, "request_line_too_long": 400}
-
-
-def _too_large(most: int) -> InvalidEvent:
-    return InvalidEvent("body_too_large", f"the body is larger than {most} bytes; split the batch")
 
 
 def _sentence(error: InvalidEvent) -> bytes:
