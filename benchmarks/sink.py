@@ -1,18 +1,25 @@
-"""A collector that keeps nothing: answers 200 to every POST. ``python -m benchmarks.sink``."""
+"""A collector that keeps nothing: answers 200 to every POST. ``python -m benchmarks.sink``.
+
+To ``GET /counted`` it says how many connections and requests there were.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import uvloop
 
-_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b"
+_OK = _ANSWER % (2, b"ok")
+counted: Counter[str] = Counter()
 
 
 class Sink(asyncio.Protocol):
     """One kept-alive connection."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        counted["connections"] += 1
         self.transport = transport
         self.buffer = bytearray()
 
@@ -25,7 +32,12 @@ class Sink(asyncio.Protocol):
             if len(self.buffer) < end + 4 + length:
                 return
             del self.buffer[: end + 4 + length]
-            self.transport.write(_ANSWER)  # type: ignore[attr-defined]
+            answer = _OK
+            if head.startswith(b"get /counted"):
+                text = b"%d %d" % (counted["connections"], counted["requests"])
+                answer = _ANSWER % (len(text), text)
+            counted["requests"] += 1
+            self.transport.write(answer)  # type: ignore[attr-defined]
 
 
 async def serve() -> None:

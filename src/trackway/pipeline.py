@@ -64,7 +64,7 @@ class Pipeline:
             except (msgspec.ValidationError, TypeError) as error:
                 self.failed("facts", kind, error)
                 return False
-            return self.capture(event)
+            return self._pass(event, facts)
         try:
             self._send_facts(kind, facts)
         except Exception as error:
@@ -74,6 +74,12 @@ class Pipeline:
 
     def capture(self, event: Event) -> bool:
         """Take an event; whether it went to the sinks. Raises nothing."""
+        return self._pass(event, None)
+
+    def _pass(self, original: Event, facts: dict[str, Any] | None) -> bool:
+        """Through the steps and to the sinks. ``facts``: what the event was made of, for sinks
+        that need no Event if no step has changed it."""
+        event = original
         for step in self.steps:
             try:
                 changed = step(event)
@@ -85,12 +91,14 @@ class Pipeline:
                 return False
             event = changed
         self.stats["captured"] += 1
-        if any(watcher(self, event) for watcher in reversed(watchers)):
+        if watchers and any(watcher(self, event) for watcher in reversed(watchers)):
             return True
-        events = (event,)
         for sink in self._sinks:
             try:
-                sink.send(events)
+                if event is original and facts is not None and hasattr(sink, "send_facts"):
+                    sink.send_facts(event.kind, facts.copy())
+                else:
+                    sink.send((event,))
             except Exception as error:
                 self.failed("sink", sink, error)
         return True
