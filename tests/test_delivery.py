@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import clean_environment
+from tests.moody import Mood, Moody, Request, at_most, drip, hang, hang_up, slow, status
 from trackway import AsyncEmitter, Tracker
 from trackway.delivery.http import Connection
 from trackway.delivery.queue import Batch, DeliveryQueue
@@ -30,109 +30,6 @@ from trackway.emitters.senders import STAMP_BYTES, PostSender
 from trackway.errors import SettingError
 from trackway.ids import new_id
 from trackway.wires.snowplow import BODY_END, BODY_START
-
-Mood = Callable[["Request"], None]
-
-
-class Request(BaseHTTPRequestHandler):
-    """One request at the moody server."""
-
-    protocol_version = "HTTP/1.1"
-    server: Moody
-
-    def setup(self) -> None:
-        super().setup()
-        self.server.connections += 1
-
-    def do_POST(self) -> None:
-        length = int(self.headers["Content-Length"])
-        body = self.rfile.read(length)
-        with self.server.lock:
-            mood = self.server.moods.pop(0) if self.server.moods else self.server.usual
-            self.server.bodies.append(body)
-            self.server.times.append(time.monotonic())
-        self.events = json.loads(body)["data"]
-        mood(self)
-
-    def answer(self, status: int, headers: dict[str, str] | None = None) -> None:
-        if 200 <= status < 300:
-            with self.server.lock:
-                self.server.kept += self.events
-        self.send_response(status)
-        for name, value in {"Content-Length": "0", **(headers or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-def status(code: int, **headers: str) -> Mood:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return lambda request: request.answer(code, named)
-
-
-def hang(request: Request) -> None:
-    request.server.released.wait(30)
-    request.close_connection = True
-
-
-def hang_up(request: Request) -> None:
-    request.close_connection = True
-
-
-def drip(request: Request) -> None:
-    """Say yes, and then never come to an end."""
-    request.send_response(200)
-    request.send_header("Content-Length", "1000000")
-    request.end_headers()
-    while not request.server.released.wait(0.05):
-        try:
-            request.wfile.write(b".")
-        except OSError:
-            return
-
-
-def slow(seconds: float) -> Mood:
-    def mood(request: Request) -> None:
-        request.server.released.wait(seconds)
-        request.answer(200)
-
-    return mood
-
-
-def at_most(count: int) -> Mood:
-    """Refuse bodies with more events than this as too large."""
-    return lambda request: request.answer(200 if len(request.events) <= count else 413)
-
-
-class Moody(ThreadingHTTPServer):
-    """A server that answers as the next of its moods says, or as it usually does."""
-
-    daemon_threads = True
-
-    def __init__(self, *moods: Mood, usual: Mood | None = None, port: int = 0) -> None:
-        self.moods = list(moods)
-        self.usual = usual or status(200)
-        self.lock = threading.Lock()
-        self.released = threading.Event()
-        self.bodies: list[bytes] = []
-        self.times: list[float] = []
-        self.kept: list[dict[str, str]] = []
-        self.connections = 0
-        super().__init__(("127.0.0.1", port), Request)
-        self.url = f"http://127.0.0.1:{self.server_port}"
-        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
-
-    def names(self) -> list[str]:
-        with self.lock:
-            return [one["eid"] for one in self.kept]
-
-    def close(self) -> None:
-        self.released.set()
-        self.shutdown()
-        self.server_close()
-
 
 @pytest.fixture
 def moody() -> Iterator[Callable[..., Moody]]:
@@ -316,7 +213,7 @@ def test_a_signal_handler_may_track_while_the_same_thread_is_inside_the_queue() 
             queue.put(b"from the thread")
             own += 1
             if own % 1000 == 0:
-                queue.settle(queue.take(1000, 100_000), "sent")
+                queue.settle(take(queue, 1000, 100_000), "sent")
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -733,6 +630,36 @@ def test_a_tracker_that_nobody_holds_any_more_delivers_as_well(
     server = moody()
     run(END + "    del tracker\n    import gc; gc.collect()\n", server.url)
     assert len(server.names()) == 1200
+
+
+def test_a_synchronous_emitter_that_nobody_holds_any_more_delivers_as_well(
+    moody: Callable[..., Moody],
+) -> None:
+    server = moody()
+    script = (
+        END.replace("AsyncEmitter", "Emitter") + "    del tracker\n    import gc; gc.collect()\n"
+    )
+    run(script, server.url)
+    assert len(server.names()) == 1200
+
+
+def test_a_dead_collector_leaves_the_time_at_the_end_to_the_others(
+    moody: Callable[..., Moody],
+) -> None:
+    dead, alive = moody(usual=hang), moody()
+    script = f"""
+        import sys
+        from trackway import AsyncEmitter, Emitter, Tracker
+        urls = ["{dead.url}", sys.argv[1]] * 3
+        kept = [Tracker(AsyncEmitter(url, interval=60)) for url in urls]
+        for number, tracker in enumerate(kept):
+            tracker.track("x")
+        both = Tracker([AsyncEmitter(url, interval=60) for url in urls[:2]])
+        both.track("y")
+        both.close(1.0)
+    """
+    run(script, alive.url)
+    assert len(alive.names()) == 4
 
 
 @pytest.mark.parametrize("mood", [hang, drip, status(503), slow(1.5)],

@@ -58,12 +58,13 @@ class Pipeline:
         """Take the facts of an event, by the names of its fields in JSON; the dictionary is the
         pipeline's from now on. Raises nothing."""
         if self._send_facts is None or watchers:
+            facts["kind"], facts["name"] = kind, event_name(kind, facts.get("properties"))
             try:
-                name = event_name(kind, facts.get("properties"))
-                event = msgspec.convert({**facts, "kind": kind, "name": name}, Event)
+                event = msgspec.convert(facts, Event)
             except (msgspec.ValidationError, TypeError) as error:
                 self.failed("facts", kind, error)
                 return False
+            del facts["kind"], facts["name"]
             return self._pass(event, facts)
         try:
             self._send_facts(kind, facts)
@@ -91,12 +92,12 @@ class Pipeline:
                 return False
             event = changed
         self.stats["captured"] += 1
-        if watchers and any(watcher(self, event) for watcher in reversed(watchers)):
+        if watchers and any(watcher(self, event) for watcher in reversed(watchers.copy())):
             return True
         for sink in self._sinks:
             try:
                 if event is original and facts is not None and hasattr(sink, "send_facts"):
-                    sink.send_facts(event.kind, facts.copy())
+                    sink.send_facts(event.kind, dict(facts))
                 else:
                     sink.send((event,))
             except Exception as error:

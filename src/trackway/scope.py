@@ -20,17 +20,19 @@ class Scope:
     nothing is to be tracked here.
     """
 
-    __slots__ = ("contexts", "facts", "fitted", "late")
+    __slots__ = ("contexts", "facts", "fitted", "late", "outer")
 
     def __init__(
         self,
         facts: Mapping[str, Any],
         contexts: tuple[SelfDescribingJson, ...] = (),
         late: Late | None = None,
+        outer: Scope | None = None,
     ) -> None:
         self.facts = facts
         self.contexts = contexts
         self.late = late
+        self.outer = outer
         #: The facts as a tracker has fitted them to its events; it keeps them here.
         self.fitted: dict[str, Any] | None = None
 
@@ -61,12 +63,26 @@ def scope(
             late = _above(outer.late, facts, late)
         facts = {**outer.facts, **facts}
         contexts = outer.contexts + contexts
-    inner = Scope(facts, contexts, late)
-    token = _current.set(inner)
+    inner = Scope(facts, contexts, late, outer)
+    _current.set(inner)
     try:
         yield inner
     finally:
-        _current.reset(token)
+        _leave(inner)
+
+
+def _leave(scope: Scope) -> None:
+    """Go back to what was open around the scope, if the scope is still open here.
+
+    Not by the token of the context variable: with a generator a scope may end in another context
+    than it began in, where a token raises, or after the one around it, which a token would open
+    again for good.
+    """
+    here = _current.get()
+    while here is not None and here is not scope:
+        here = here.outer
+    if here is scope:
+        _current.set(scope.outer)
 
 
 def _above(outer: Late, facts: Mapping[str, Any], late: Late | None) -> Late:

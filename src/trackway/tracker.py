@@ -356,6 +356,9 @@ class Tracker(Verbs):
         true = options.pop("true_timestamp", None)
         if true is not None and (true := self._arguments.time(verb, "true_timestamp", true)):
             known["ttm"] = true
+        if (contexts := options.pop("contexts", None)) is not None:
+            given = self._arguments.contexts(verb, contexts)
+            known["contexts"] = known.get("contexts", ()) + given
         known.update(self._arguments.fit_facts(verb, options))
         return id_
 

@@ -33,12 +33,17 @@ class Ending(Protocol):
     def left(self) -> int:
         """How many events are not settled."""
 
+    def hurry(self) -> None:
+        """Send what there is now, in the background."""
+
     def close(self, timeout: float | None = None) -> int:
         """Send within ``timeout`` seconds, then count what is left."""
 
 
 #: Living deliveries of this process. Weak: a hook that cannot be unregistered must not keep one.
 _deliveries: weakref.WeakSet[Any] = weakref.WeakSet()
+#: Those that must not go away with the last reference of the application.
+_held: set[Ending] = set()
 
 
 def register(delivery: Ending) -> None:
@@ -46,10 +51,22 @@ def register(delivery: Ending) -> None:
     _deliveries.add(delivery)
 
 
+def hold(delivery: Ending) -> None:
+    """Keep a delivery that has something to send and no thread of its own that would keep it."""
+    _held.add(delivery)
+
+
+def release(delivery: Ending) -> None:
+    """It has nothing to send any more."""
+    _held.discard(delivery)
+
+
 def close_all() -> None:
     """Send what is queued; all deliveries together stay within the longest of their budgets."""
     deliveries: list[Ending] = list(_deliveries)
     end = monotonic() + max((d.exit_budget for d in deliveries if d.left()), default=0.0)
+    for delivery in deliveries:
+        delivery.hurry()  # all at once: a dead collector must cost the others nothing
     for delivery in deliveries:
         delivery.close(max(0.0, end - monotonic()))
 

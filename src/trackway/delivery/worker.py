@@ -182,11 +182,17 @@ class Delivery:
                 )
             if not self._workers:
                 self.sender.close()
+            exits.release(self)
         return left
 
     def left(self) -> int:
         """How many events are not settled."""
         return len(self.queue)
+
+    def hurry(self) -> None:
+        """Let the workers, if there are any, send what is queued now; does not wait."""
+        if self.threads and len(self.queue) and not self._closed and self._start():
+            self._wake()
 
     def stats(self) -> dict[str, int]:
         """Counters: accepted, sent, retried, queued, queued_bytes, ``dropped:<reason>``."""
@@ -204,12 +210,18 @@ class Delivery:
         now = monotonic()
         if waiting == 1:
             self._oldest = now
+            exits.hold(self)
         due = waiting >= self.trigger or now - self._oldest >= self.interval
         if due and now >= self._not_before and self._sending.acquire(blocking=False):
             try:
                 self._send_round()
+                self._release()
             finally:
                 self._sending.release()
+
+    def _release(self) -> None:
+        if not len(self.queue):
+            exits.release(self)
 
     def _send_until(self, deadline: float) -> None:
         """Send on this thread: each batch once, and again until the deadline."""
@@ -219,6 +231,7 @@ class Delivery:
                 if monotonic() + 0.05 >= deadline:
                     return
                 self._impatient.wait(max(0.05, pause))
+            self._release()
 
     # -- the workers' side
 

@@ -23,7 +23,7 @@ except ImportError:
 _IN_ENVIRON = "trackway.page_view_id"
 
 #: Options that the application's configuration may give as well, as ``TRACKWAY_<NAME>``.
-CONFIGURABLE = ("endpoint", "app_id", "anonymous_id", "trusted_proxies")
+CONFIGURABLE = ("endpoint", "app_id", "spool", "anonymous_id", "trusted_proxies")
 
 
 class Trackway:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from time import perf_counter, time_ns
 from typing import Any, TypedDict, TypeVar
 
@@ -38,6 +39,7 @@ class Options(TypedDict, total=False):
     tracker: Tracker | None  #: whose events these are; None: a new tracker
     endpoint: str | None  #: of a new tracker; None: ``TRACKWAY_ENDPOINT`` or the local server
     app_id: str | None  #: of a new tracker; None: ``TRACKWAY_APP_ID``
+    spool: str | Path | None  #: of a new tracker: keeps events; None: ``TRACKWAY_SPOOL`` or none
     request_filter: RequestFilter | None  #: what it says no to is not recorded, nor its events
     user_id: UserId | None  #: who it is; None: the user of the framework's own login
     anonymous_id: bool  #: whether a first-party cookie may recognise the browser
@@ -54,6 +56,7 @@ class Recorder:
         tracker: Tracker | None = None,
         endpoint: str | None = None,
         app_id: str | None = None,
+        spool: str | Path | None = None,
         request_filter: RequestFilter | None = None,
         user_id: UserId | None = None,
         anonymous_id: bool = False,
@@ -61,7 +64,7 @@ class Recorder:
         trusted_proxies: str = "",
     ) -> None:
         self.proxies = Proxies(trusted_proxies)
-        self.tracker = tracker or Tracker(endpoint=endpoint, app_id=app_id)
+        self.tracker = tracker or Tracker(endpoint=endpoint, app_id=app_id, spool=spool)
         self.request_filter = request_filter
         self.user_id = user_id
         self.anonymous_id = anonymous_id
