@@ -31,7 +31,17 @@ FLOORS: tuple[tuple[str, frozenset[str]], ...] = (
     (
         "values",
         frozenset(
-            {"_version", "contracts", "errors", "event", "forks", "ids", "periods", "settings"}
+            {
+                "_version",
+                "contracts",
+                "errors",
+                "event",
+                "forks",
+                "ids",
+                "logs",
+                "periods",
+                "settings",
+            }
         ),
     ),
     (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from time import monotonic
@@ -11,10 +10,9 @@ from typing import Any
 import msgspec
 
 from trackway.event import Event, Kind
+from trackway.logs import logger
 from trackway.sinks import Sink
 from trackway.wires.snowplow import event_name
-
-logger = logging.getLogger("trackway")
 
 Step = Callable[[Event], Event | None]
 """A step returns the event, a changed copy, or None to drop it (counted as ``dropped:<name>``)."""
@@ -129,7 +127,7 @@ class Pipeline:
         self.stats[key] += 1
         if key not in self._logged:
             self._logged.add(key)
-            logger.warning(
+            logger().warning(
                 "the %s %s failed; logged once, counted from now on",
                 role,
                 _name(part),

@@ -9,12 +9,12 @@ by Celery's signal, and if the application wishes so, by a handler of SIGTERM.
 from __future__ import annotations
 
 import atexit
-import logging  # noqa: F401 - its hooks of a fork must be there before ours, see below
 import os
 import signal
 import sys
 import threading
 import weakref
+from functools import cache
 from time import monotonic
 from types import FrameType
 from typing import Any, Protocol
@@ -48,6 +48,7 @@ _held: set[Ending] = set()
 
 def register(delivery: Ending) -> None:
     """See to it that this delivery is told of forks and of the end."""
+    _install()
     _deliveries.add(delivery)
 
 
@@ -152,12 +153,17 @@ def _after_fork_in_child() -> None:
         arm()
 
 
-atexit.register(close_all)
-if hasattr(os, "register_at_fork"):
+@cache
+def _install() -> None:
+    """Hang ourselves on the end and the forks of this process, once, before there is a thread."""
     # Later than logging's own hooks, because those before a fork run last come first served: the
     # import that we wait for takes logging's lock, which logging's hook must not have yet.
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=_after_fork_in_parent,
-        after_in_child=_after_fork_in_child,
-    )
+    import logging  # noqa: F401
+
+    atexit.register(close_all)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(
+            before=_before_fork,
+            after_in_parent=_after_fork_in_parent,
+            after_in_child=_after_fork_in_child,
+        )

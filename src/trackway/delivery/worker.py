@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from trackway import logs
 from trackway.delivery import exits
 from trackway.delivery.http import Answer
 from trackway.delivery.queue import Batch, DeliveryQueue
 from trackway.delivery.retry import RETRIED, Backoff
 from trackway.forks import witness
+
+if TYPE_CHECKING:
+    import logging
 
 #: How long ``flush`` waits unless told otherwise (seconds).
 FLUSH_SECONDS = 30.0
@@ -80,7 +83,7 @@ class Delivery:
         self.exit_budget = exit_budget
         self.backoff = backoff or Backoff()
         self.sent = sent
-        self.logger = logger or logging.getLogger("trackway.delivery")
+        self.logger = logger or logs.logger("trackway.delivery")
         self.last_error = ""
         self.last_status = 0
         self._make_queue = queue
