@@ -240,6 +240,13 @@ _DEEPEST = 40
 def plain(value: Any, depth: int = 0) -> Any:
     """A value as JSON can say it, whatever it was: what has no JSON form becomes its text, lone
     surrogates (which have no UTF-8 form) become ``?``, and what is nested without end is cut."""
+    try:
+        return _plain(value, depth)
+    except Exception:  # the value's own methods
+        return f"<{type(value).__name__}>"
+
+
+def _plain(value: Any, depth: int) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if value is None or isinstance(value, bool | int | float):
@@ -255,11 +262,4 @@ def plain(value: Any, depth: int = 0) -> Any:
     try:
         return plain(msgspec.to_builtins(value), depth + 1)
     except Exception:  # not a type that msgspec knows
-        return plain(_text(value))
-
-
-def _text(value: Any) -> str:
-    try:
-        return str(value)
-    except Exception:  # somebody else's __str__
-        return f"<{type(value).__name__}>"
+        return plain(str(value))

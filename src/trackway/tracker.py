@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from time import time_ns
 from typing import TYPE_CHECKING, Any, Self, overload
@@ -127,7 +127,7 @@ class Tracker(Verbs):
         ``category`` and ``context``.
         """
         tstamp = _now() if tstamp is None else tstamp
-        facts = {
+        facts: dict[str, Any] = {
             "order_id": order_id,
             "total": total_value,
             "affiliation": affiliation,
@@ -141,34 +141,37 @@ class Tracker(Verbs):
         verb, required = "track_ecommerce_transaction", ("order_id", "total")
         self._capture(verb, "transaction", required, facts, context, tstamp, dict(options))
         options.pop("event_id", None)
-        for item in self._order_items(verb, items):
-            self.track_ecommerce_transaction_item(
-                order_id,
-                item.get("sku"),
-                item.get("price"),
-                item.get("quantity"),
-                item.get("name"),
-                item.get("category"),
-                item.get("currency", currency),
-                item.get("context"),
-                tstamp,
-                **options,
-            )
+        try:
+            for item in self._order_items(verb, items):
+                self.track_ecommerce_transaction_item(
+                    order_id,
+                    item.get("sku"),
+                    item.get("price"),
+                    item.get("quantity"),
+                    item.get("name"),
+                    item.get("category"),
+                    item.get("currency", currency),
+                    item.get("context"),
+                    tstamp,
+                    **options,
+                )
+        except ContractNotRespected:
+            raise
+        except Exception as error:  # the items' own methods
+            self._failed(verb, error)
         return self
 
-    def _order_items(self, verb: str, items: Any) -> list[Mapping[str, Any]]:
+    def _order_items(self, verb: str, items: Any) -> Iterator[Mapping[str, Any]]:
         if items is None:
-            return []
+            return
         if not isinstance(items, Iterable) or isinstance(items, str | bytes | Mapping):
             self._breach(verb, "items", "a list of mappings", items)
-            return []
-        found = []
+            return
         for item in items:
             if isinstance(item, Mapping):
-                found.append(item)
+                yield item
             else:
                 self._breach(verb, "items", "a list of mappings", item)
-        return found
 
     def track_ecommerce_transaction_item(
         self,
@@ -267,8 +270,14 @@ class Tracker(Verbs):
 
     # -- the way of every event
 
+    def _text(self, verb: str, argument: str, value: Any) -> str | None:
+        return self.contracts.text(verb, argument, value)
+
     def _breach(self, verb: str, argument: str, expected: str, value: Any) -> None:
         self.contracts.breach(verb, argument, expected, value)
+
+    def _failed(self, verb: str, error: Exception) -> None:
+        self.pipeline.failed("verb", verb, error)
 
     def _capture(
         self,
@@ -291,7 +300,7 @@ class Tracker(Verbs):
                 self.pipeline.stats["dropped:scope"] += 1
                 return id_
             for name, value in facts.items():
-                if value.__class__ is str and len(value) <= LIMITS[name]:
+                if value.__class__ is str and 0 < len(value) <= LIMITS[name]:
                     known[name] = value
                 elif value is not None:
                     self._put(verb, known, name, value)
@@ -312,7 +321,7 @@ class Tracker(Verbs):
         except ContractNotRespected:
             raise
         except Exception as error:  # whatever an argument made of itself, it must not hurt the host
-            self.pipeline.failed("verb", verb, error)
+            self._failed(verb, error)
         return id_
 
     def _known(self, verb: str, options: dict[str, Any]) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
+from trackway.errors import ContractNotRespected
 from trackway.event import Kind, SelfDescribingJson
 from trackway.ids import new_id
 from trackway.wires.snowplow import TRACK_SCHEMA, VENDOR
@@ -46,15 +47,26 @@ class Verbs:
         options: dict[str, Any],
     ) -> Self:
         """One of Snowplow's own self-describing events; what is None is not said."""
-        known = {key: value for key, value in data.items() if value is not None}
-        for key in required:
-            if known.get(key) in (None, ""):
-                self._breach(verb, key, "given", data.get(key))
-        event = SelfDescribingJson(schema, known)
-        self._capture(verb, "unstruct", (), {"properties": event}, context, tstamp, options)
+        try:
+            known = {key: value for key, value in data.items() if value is not None}
+            for key in required:
+                if key not in known or _is_empty(known[key]):
+                    self._breach(verb, key, "given", data.get(key))
+            event = SelfDescribingJson(schema, known)
+            self._capture(verb, "unstruct", (), {"properties": event}, context, tstamp, options)
+        except ContractNotRespected:
+            raise
+        except Exception as error:  # the values' own methods
+            self._failed(verb, error)
         return self
 
+    def _text(self, verb: str, argument: str, value: Any) -> str | None:
+        raise NotImplementedError
+
     def _breach(self, verb: str, argument: str, expected: str, value: Any) -> None:
+        raise NotImplementedError
+
+    def _failed(self, verb: str, error: Exception) -> None:
         raise NotImplementedError
 
     # -- in the application's own words
@@ -65,17 +77,21 @@ class Verbs:
         Travels as a self-describing event of our schema ``dev.trackway/track``. Returns the id of
         the event.
         """
-        if name.__class__ is not str or not name:
-            self._breach("track", "name", "a text that is not empty", name)
-        if properties is not None and not isinstance(properties, Mapping):
-            self._breach("track", "properties", "a mapping", properties)
-            properties = None
-        data = {"name": str(name), "properties": dict(properties or {})}
+        try:
+            if type(name) is not str or not name:
+                self._breach("track", "name", "a text that is not empty", name)
+            if not isinstance(properties, Mapping | None):
+                self._breach("track", "properties", "a mapping", properties)
+                properties = None
+            data = {"name": str(name), "properties": dict(properties or {})}
+        except ContractNotRespected:
+            raise
+        except Exception as error:  # the values' own methods
+            self._failed("track", error)
+            data = {"name": "track", "properties": {}}
+        facts = {"properties": SelfDescribingJson(TRACK_SCHEMA, data)}
         context, tstamp = options.pop("context", None), options.pop("tstamp", None)
-        event = SelfDescribingJson(TRACK_SCHEMA, data)
-        return self._capture(
-            "track", "unstruct", (), {"properties": event}, context, tstamp, options
-        )
+        return self._capture("track", "unstruct", (), facts, context, tstamp, options)
 
     def track_self_describing_event(
         self,
@@ -174,11 +190,12 @@ class Verbs:
         **options: Any,
     ) -> Self:
         """A screen of an application was shown; at least one of name and id."""
-        data = {key: str(value) for key, value in (("name", name), ("id", id_)) if value}
-        if not data:
-            self._breach("track_screen_view", "name", "given, or id_", name)
+        verb = "track_screen_view"
+        data = {"name": self._text(verb, "name", name), "id": self._text(verb, "id_", id_)}
+        if not any(data.values()):
+            self._breach(verb, "name", "given, or id_", name)
         schema = f"{VENDOR}/screen_view/jsonschema/1-0-0"
-        return self._describe("track_screen_view", schema, (), data, context, tstamp, options)
+        return self._describe(verb, schema, (), data, context, tstamp, options)
 
     def track_mobile_screen_view(
         self,
@@ -196,7 +213,7 @@ class Verbs:
         """A screen of a mobile application was shown; ``id_`` is a UUID (None: a new one)."""
         data = {
             "name": name,
-            "id": id_ or new_id(),
+            "id": new_id() if id_ is None else id_,
             "type": type,
             "previousName": previous_name,
             "previousId": previous_id,
@@ -287,12 +304,11 @@ class Verbs:
             "type": type_,
             "elementClasses": element_classes,
         }
-        if node_name not in ("INPUT", "TEXTAREA", "SELECT"):
+        if type(node_name) is not str or node_name not in ("INPUT", "TEXTAREA", "SELECT"):
             self._breach("track_form_change", "node_name", "INPUT, TEXTAREA or SELECT", node_name)
-        known = {key: item for key, item in data.items() if item is not None} | {"value": value}
         schema = f"{VENDOR}/change_form/jsonschema/1-0-0"
-        event = SelfDescribingJson(schema, known)
-        facts = {"properties": event}
+        known = {key: item for key, item in data.items() if item is not None} | {"value": value}
+        facts = {"properties": SelfDescribingJson(schema, known)}
         self._capture("track_form_change", "unstruct", (), facts, context, tstamp, options)
         return self
 
@@ -308,8 +324,8 @@ class Verbs:
         """A form was sent; each of ``elements`` has ``name``, ``value`` and ``nodeName``."""
         data = {
             "formId": form_id,
-            "formClasses": form_classes or None,
-            "elements": elements or None,
+            "formClasses": form_classes,
+            "elements": elements,
         }
         schema = f"{VENDOR}/submit_form/jsonschema/1-0-0"
         verb = "track_form_submit"
@@ -327,18 +343,25 @@ class Verbs:
     ) -> Self:
         """Somebody searched the site."""
         data = {
-            "terms": list(terms or ()) or None,
-            "filters": filters or None,
+            "terms": terms,
+            "filters": filters,
             "totalResults": total_results,
             "pageResults": page_results,
         }
         schema = f"{VENDOR}/site_search/jsonschema/1-0-0"
         verb = "track_site_search"
+        if type(terms) not in (list, tuple):
+            self._breach(verb, "terms", "a list of texts", terms)
+            data["terms"] = [terms]  # type: ignore[list-item]
         return self._describe(verb, schema, ("terms",), data, context, tstamp, options)
 
 
 _URL = ("url",)
 _CART = ("sku", "quantity")
+
+
+def _is_empty(value: Any) -> bool:
+    return type(value) in (str, list, tuple) and not value
 
 
 def _cart(
