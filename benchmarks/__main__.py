@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import collector, disk, results, tracker, year
+from benchmarks import collector, disk, lost, results, tracker, year
 
 PARTS = {
     "tracker": tracker.measure,
+    "lost": lost.measure,
     "collector": collector.measure,
     "disk": disk.measure,
     "year": year.measure,

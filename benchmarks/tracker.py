@@ -159,7 +159,7 @@ def _backlog() -> Iterator[Result]:
 
 
 def _median(found: list[dict[str, Any]], key: str) -> float:
-    return statistics.median(one[key] for one in found)
+    return float(statistics.median(one[key] for one in found))
 
 
 def _connections(url: str) -> int:

@@ -31,6 +31,7 @@ from trackway.errors import SettingError
 from trackway.ids import new_id
 from trackway.wires.snowplow import BODY_END, BODY_START
 
+
 @pytest.fixture
 def moody() -> Iterator[Callable[..., Moody]]:
     started: list[Moody] = []
@@ -163,6 +164,29 @@ def test_what_nobody_has_fetched_can_be_dropped() -> None:
     queue.settle(fetched, "sent")
     assert queue.snapshot()["dropped:exit"] == 3
     assert queue.wait(0) == 0
+
+
+@pytest.mark.parametrize("bounds", [{"max_items": 4}, {"max_bytes": 8}])
+def test_the_oldest_give_way_one_by_one_if_that_is_wished(bounds: dict[str, int]) -> None:
+    told: list[bytes] = []
+    queue = DeliveryQueue(
+        **{"max_bytes": 1000, **bounds},
+        overflow="oldest",
+        lost=lambda items, reason, beside: told.extend(items),
+    )
+    for number in range(4):
+        assert queue.put(b"%02d" % number)
+    in_flight = take(queue, 1, 100)
+    queue.put_back(take(queue, 2, 100))  # tried and failed: these are older than what is queued
+    for number in range(4, 6):
+        assert queue.put(b"%02d" % number)
+    assert told == [b"01", b"02"]
+    assert queue.put(b"06") and queue.put(b"07")
+    assert told == [b"01", b"02", b"03", b"04"]
+    assert not queue.put(b"x" * 1001)  # nobody gives way for what can never fit
+    assert told == [b"01", b"02", b"03", b"04", b"x" * 1001]
+    queue.settle(in_flight, "sent")
+    assert queue.snapshot()["dropped:queue_full"] == len(told)
 
 
 def test_many_threads_lose_nothing_and_count_right() -> None:

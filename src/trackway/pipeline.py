@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from trackway.event import Event, Kind
 from trackway.logs import logger
@@ -46,23 +47,23 @@ class Pipeline:
     @sinks.setter
     def sinks(self, sinks: tuple[Sink, ...]) -> None:
         self._sinks = sinks
+        ways = [getattr(sink, "send_facts", None) for sink in sinks]
+        self._ways = tuple(zip(sinks, ways, strict=True))
         # Where the only sink needs no Event, nobody looks at one, and none has to be made.
-        alone = sinks[0] if len(sinks) == 1 and not self.steps else None
-        self._send_facts: Callable[[Kind, dict[str, Any]], None] | None = getattr(
-            alone, "send_facts", None
-        )
+        self._send_facts = ways[0] if len(ways) == 1 and not self.steps else None
 
     def capture_facts(self, kind: Kind, facts: dict[str, Any]) -> bool:
         """Take the facts of an event, by the names of its fields in JSON; the dictionary is the
         pipeline's from now on. Raises nothing."""
         if self._send_facts is None or watchers:
-            facts["kind"], facts["name"] = kind, event_name(kind, facts.get("properties"))
             try:
                 event = msgspec.convert(facts, Event)
             except (msgspec.ValidationError, TypeError) as error:
                 self.failed("facts", kind, error)
                 return False
-            del facts["kind"], facts["name"]
+            # Nobody has seen it yet; and the facts are not to hold what is no fact of the wire.
+            force_setattr(event, "kind", kind)
+            force_setattr(event, "name", event_name(kind, event.properties))
             return self._pass(event, facts)
         try:
             self._send_facts(kind, facts)
@@ -92,10 +93,11 @@ class Pipeline:
         self.stats["captured"] += 1
         if watchers and any(watcher(self, event) for watcher in reversed(watchers.copy())):
             return True
-        for sink in self._sinks:
+        changed_by_nobody = event is original and facts is not None
+        for sink, send_facts in self._ways:
             try:
-                if event is original and facts is not None and hasattr(sink, "send_facts"):
-                    sink.send_facts(event.kind, dict(facts))
+                if changed_by_nobody and send_facts is not None:
+                    send_facts(event.kind, dict(facts or ()))
                 else:
                     sink.send((event,))
             except Exception as error:

@@ -7,6 +7,11 @@ from typing import Any, Self
 
 from trackway.contracts import Contracts
 
+#: Where an application may run, as the protocol names it.
+PLATFORMS = ("web", "iot", "app", "mob", "pc", "cnsl", "tv", "srv", "headset")
+#: The largest number that the protocol has room for.
+_LARGEST = 2**31 - 1
+
 
 class Subject:
     """Facts about the actor, set once and added to every event. Every setter returns the Subject.
@@ -16,14 +21,14 @@ class Subject:
     Subject that several requests share can mix their users.
 
     ``platform``: where it runs: web, iot, app, mob, pc, cnsl, tv, srv or headset. ``strict``: what
-    happens to a value that cannot be, as in ``Tracker``; where it raises nothing the value is left
-    out. Setting None takes a fact away.
+    happens to a value that cannot be, as in ``Tracker``. Setting None takes a fact away, and so
+    does a value that cannot be, where nothing is raised: no user is better than the wrong one.
     """
 
     def __init__(self, platform: str = "srv", *, strict: bool | None = None) -> None:
         self.contracts = Contracts(strict)
         #: The facts by their names as fields of Event; replaced as a whole, never changed.
-        self.facts: Mapping[str, Any] = {}
+        self.facts: Mapping[str, Any] = {"platform": "srv"}
         self.set_platform(platform)
 
     def _set(self, **facts: Any) -> Self:
@@ -36,13 +41,20 @@ class Subject:
 
     def _set_size(self, setter: str, field: str, width: Any, height: Any) -> Self:
         place = f"Subject.{setter}"
-        width = self.contracts.whole(place, "width", width, 1)
-        height = self.contracts.whole(place, "height", height, 1)
-        return self._set(**{field: f"{width}x{height}"}) if width and height else self
+        wide = self.contracts.whole(place, "width", width, 1, _LARGEST)
+        high = self.contracts.whole(place, "height", height, 1, _LARGEST)
+        if (width is None) != (height is None):
+            self.contracts.breach(place, "width and height", "given both", (width, height))
+        return self._set(**{field: f"{wide}x{high}" if wide and high else None})
 
     def set_platform(self, value: str) -> Self:
-        """Where it runs: web, iot, app, mob, pc, cnsl, tv, srv or headset."""
-        return self._set_text("set_platform", "platform", "value", value)
+        """Where it runs: web, iot, app, mob, pc, cnsl, tv, srv or headset.
+
+        Anything else leaves it as it is: of an event without a platform a collector would refuse
+        the whole request.
+        """
+        found = self.contracts.one_of("Subject.set_platform", "value", value, PLATFORMS)
+        return self._set(platform=found) if found else self
 
     def set_user_id(self, user_id: str | None) -> Self:
         """The application's own id of the person."""
@@ -58,7 +70,7 @@ class Subject:
 
     def set_color_depth(self, depth: int) -> Self:
         """Bits per pixel of the screen."""
-        found = self.contracts.whole("Subject.set_color_depth", "depth", depth, 1)
+        found = self.contracts.whole("Subject.set_color_depth", "depth", depth, 1, _LARGEST)
         return self._set(color_depth=None if found is None else str(found))
 
     def set_timezone(self, timezone: str | None) -> Self:
@@ -75,11 +87,13 @@ class Subject:
 
     def set_domain_session_id(self, sid: str | None) -> Self:
         """Id of the browser's session, a UUID."""
-        return self._set_text("set_domain_session_id", "session_id", "sid", sid)
+        found = self.contracts.uuid("Subject.set_domain_session_id", "sid", sid)
+        return self._set(session_id=found)
 
     def set_domain_session_index(self, vid: int | None) -> Self:
         """How many sessions the browser has had."""
-        found = self.contracts.whole("Subject.set_domain_session_index", "vid", vid, 0)
+        place = "Subject.set_domain_session_index"
+        found = self.contracts.whole(place, "vid", vid, 0, _LARGEST)
         return self._set(session_index=found)
 
     def set_network_user_id(self, nuid: str | None) -> Self:

@@ -16,7 +16,7 @@ from trackway.delivery.worker import FLUSH_SECONDS
 from trackway.emitters import AsyncEmitter, Encoded
 from trackway.emitters.endpoint import DEFAULT_ENDPOINT
 from trackway.errors import ContractNotRespected
-from trackway.event import Kind
+from trackway.event import ENCODED_NAMES, Kind
 from trackway.ids import new_id
 from trackway.pipeline import Pipeline, Step
 from trackway.sinks import Sink
@@ -331,7 +331,7 @@ class Tracker(Verbs):
             subject = options.pop("event_subject", None) or subject
         made_of, base = self._base
         if subject.facts is not made_of:
-            base = self._fixed | self._arguments.fit_facts("Subject", subject.facts)
+            base = self._made_of(subject)
             if subject is self.subject:
                 self._base = subject.facts, base
         scope = scopes.current()
@@ -349,6 +349,13 @@ class Tracker(Verbs):
         if scope.contexts:
             known["contexts"] = scope.contexts
         return known
+
+    def _made_of(self, subject: Subject) -> dict[str, Any]:
+        """What the tracker and a subject say of every event, with places for its id and time, in
+        the order of Event's fields, in which msgspec finds them fastest."""
+        said = {"eid": "", "dtm": 0} | self._fixed
+        said |= self._arguments.fit_facts("Subject", subject.facts)
+        return {name: said[name] for name in ENCODED_NAMES.values() if name in said}
 
     def _put(self, verb: str, known: dict[str, Any], name: str, value: Any) -> None:
         """A fact that is not simply a text of a fitting length."""

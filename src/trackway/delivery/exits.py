@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import weakref
-from functools import cache
+from functools import cache, partial
 from time import monotonic
 from types import FrameType
 from typing import Any, Protocol
@@ -39,6 +39,9 @@ class Ending(Protocol):
     def close(self, timeout: float | None = None) -> int:
         """Send within ``timeout`` seconds, then count what is left."""
 
+
+#: How much of the budget is left to what comes after the sending (seconds).
+_LAST_STEPS = 0.15
 
 #: Living deliveries of this process. Weak: a hook that cannot be unregistered must not keep one.
 _deliveries: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -65,7 +68,8 @@ def release(delivery: Ending) -> None:
 def close_all() -> None:
     """Send what is queued; all deliveries together stay within the longest of their budgets."""
     deliveries: list[Ending] = list(_deliveries)
-    end = monotonic() + max((d.exit_budget for d in deliveries if d.left()), default=0.0)
+    budget = max((d.exit_budget for d in deliveries if d.left()), default=0.0)
+    end = monotonic() + max(0.0, budget - _LAST_STEPS)
     for delivery in deliveries:
         delivery.hurry()  # all at once: a dead collector must cost the others nothing
     for delivery in deliveries:
@@ -77,26 +81,34 @@ def close_all() -> None:
 
 def arm() -> None:
     """See to the ends that ``atexit`` does not see, for libraries that are loaded by now."""
+    global _finalized_in
     for name in ("multiprocessing", "billiard"):
         if (util := sys.modules.get(f"{name}.util")) is None:
             continue
-        # In a child that multiprocessing forks later, and in the one that this may be already:
-        # it forgets the finalisers of its parent before it calls what is registered here.
-        util.register_after_fork(close_all, _finalize_with(util))
+        if name not in _registered:
+            # For children that it forks later. It forgets the finalisers of a parent in its child
+            # before it calls what is registered here.
+            _registered.add(name)
+            util.register_after_fork(close_all, partial(_finalize, util))
         process = sys.modules.get(f"{name}.process")
-        if getattr(process.current_process() if process else None, "_parent_pid", None):
-            util.Finalize(None, close_all, exitpriority=100)
+        is_child = getattr(process.current_process() if process else None, "_parent_pid", None)
+        if is_child and _finalized_in != os.getpid():
+            _finalized_in = os.getpid()
+            _finalize(util)
     if (signals := sys.modules.get("celery.signals")) is not None:
         signals.worker_process_shutdown.connect(
             _celery_worker_ends, weak=False, dispatch_uid="trackway.delivery"
         )
 
 
-def _finalize_with(util: Any) -> Any:
-    def finalize(_: object) -> None:
-        util.Finalize(None, close_all, exitpriority=100)
+#: Libraries whose children we are told of, in this process and all that come from it.
+_registered: set[str] = set()
+#: The process whose own end we are told of.
+_finalized_in = 0
 
-    return finalize
+
+def _finalize(util: Any, _: object = None) -> None:
+    util.Finalize(None, close_all, exitpriority=100)
 
 
 def _celery_worker_ends(**_: Any) -> None:

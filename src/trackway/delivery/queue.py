@@ -71,6 +71,11 @@ class DeliveryQueue:
         return self._accepted - self._done
 
     @property
+    def lock(self) -> threading.RLock:
+        """The lock of all that callers and workers share; nobody holds it during I/O."""
+        return self._lock
+
+    @property
     def queued_bytes(self) -> int:
         """How many bytes are not settled."""
         return self._bytes
@@ -90,16 +95,15 @@ class DeliveryQueue:
         """Where a bound stands in the way, or the number of items is bounded."""
         dropped: list[bytes] = []
         with self._lock:
-            if self.overflow == "oldest":
-                while self._is_full(size) and self._items:
-                    dropped.append(self._items.popleft())
+            if self.overflow == "oldest" and size <= self.max_bytes:
+                while self._is_full(size) and (oldest := self._pop_oldest()) is not None:
+                    self._count([oldest], "dropped:queue_full")
+                    dropped.append(oldest)
             fits = not self._is_full(size)
             if fits:
                 self._bytes += size
                 self._accepted += 1
                 self._items.append(item)
-            if dropped:
-                self._count(dropped, "dropped:queue_full")
             if not fits:
                 self.stats["dropped:queue_full"] += 1
                 dropped.append(item)
@@ -107,6 +111,20 @@ class DeliveryQueue:
         if dropped and self.lost:
             self.lost(dropped, "queue_full", 0)
         return waiting if fits else 0
+
+    def _pop_oldest(self) -> bytes | None:
+        """The item that has waited longest and is not in flight."""
+        try:
+            batch = self._again.popleft()
+        except IndexError:
+            try:
+                return self._items.popleft()
+            except IndexError:
+                return None
+        first, *others = batch.items
+        if others:
+            self._again.appendleft(batch.part(others))
+        return first
 
     def _is_full(self, size: int) -> bool:
         if self.max_items and len(self) >= self.max_items:

@@ -76,29 +76,32 @@ def read_frames(path: Path, start: int = 0, end: int | None = None) -> Iterator[
     with path.open("rb") as file:
         file.seek(start)
         data = file.read(-1 if end is None else max(0, end - start))
+    yield from frames_in(data, start)
+
+
+def frames_in(data: bytes, start: int = 0) -> Iterator[Frame]:
+    """The whole frames in bytes that begin at byte ``start`` of their segment."""
     at = 0
     while at + _HEADER.size <= len(data):
-        found = _frame_at(data, at)
-        if found is None:
-            at = data.find(_MAGIC, at + 1)
-            if at < 0:
-                return
-            continue
-        yield Frame(start + found.start, start + found.end, *found[2:])
-        at = found.end
+        magic, version, kind, length, checksum, records = _HEADER.unpack_from(data, at)
+        body = at + _HEADER.size
+        end = body + length
+        if magic == _MAGIC and version == VERSION and length <= MAX_FRAME and end <= len(data):
+            payload = data[body:end]
+            if _checksum(kind, length, records, payload) == checksum:
+                yield Frame(start + at, start + end, kind, records, payload)
+                at = end
+                continue
+        at = data.find(_MAGIC, at + 1)
+        if at < 0:
+            return
 
 
-def _frame_at(data: bytes, at: int) -> Frame | None:
-    if at + _HEADER.size > len(data):
-        return None
-    magic, version, kind, length, checksum, records = _HEADER.unpack_from(data, at)
-    body = at + _HEADER.size
-    if magic != _MAGIC or version != VERSION or length > MAX_FRAME or body + length > len(data):
-        return None
-    payload = data[body : body + length]
-    if _checksum(kind, length, records, payload) != checksum:
-        return None
-    return Frame(at, body + length, kind, records, payload)
+def is_newer(path: Path) -> bool:
+    """Whether a segment was written by a version of Trackway that is newer than this one."""
+    with path.open("rb", buffering=0) as file:
+        head = file.read(3)
+    return head[:2] == _MAGIC and head[2:] > bytes([VERSION])
 
 
 def own(folder: Path, *, create: bool = False) -> int | None:
@@ -249,9 +252,11 @@ class Spool:
     def let_go(self) -> None:
         """Close the files and the lock without a sync; all that a forked child may do."""
         self._end()
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        # Forgotten first, closed then: whoever is forked in between must not close the number,
+        # which another file may have by then. The same in _end.
+        lock, self._lock = self._lock, -1
+        if lock >= 0:
+            os.close(lock)
 
     def _begin(self) -> None:
         self._end()
@@ -275,9 +280,9 @@ class Spool:
         return os.open(path, flags, 0o600)
 
     def _end(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-        self._file = -1
+        file, self._file = self._file, -1
+        if file >= 0:
+            os.close(file)
         with self._sizes:
             self._older += self.written
         self.active, self.written = None, 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from trackway import logs
 from trackway.delivery import exits
+from trackway.delivery.flag import Flag
 from trackway.delivery.http import Answer
 from trackway.delivery.queue import Batch, DeliveryQueue
 from trackway.delivery.retry import RETRIED, Backoff
@@ -101,11 +102,12 @@ class Delivery:
         # Re-entrant, because a signal handler that closes may interrupt who holds it.
         self._starting = threading.RLock()
         self._sending = threading.RLock()  # who sends without workers, one at a time
-        self._work = threading.Event()  # there is something to send
-        self._hurry = threading.Event()  # a full batch, a flush or the end: do not wait for more
-        self._impatient = threading.Event()  # a flush or the end: do not sit out a back-off
+        self._work = Flag(self.queue.lock)  # there is something to send
+        self._hurry = Flag(self.queue.lock)  # a full batch, a flush or the end: wait for no more
+        self._impatient = Flag(self.queue.lock)  # a flush or the end: do not sit out a back-off
         self._not_before = 0.0  # the back-off that all workers share, monotonic seconds
         self._oldest = 0.0  # without workers: when the buffer was begun
+        self._in_flight: dict[int, Batch] = {}  # what each thread is sending
         self._deadlines: list[float] = []  # of flushes that are waiting, monotonic seconds
 
     # -- the caller's side
@@ -175,6 +177,7 @@ class Delivery:
             self._closed = True
             self._wake()
             lost = self.queue.close("exit")
+            lost += self._write_off()
             if left:
                 self.logger.warning(
                     "%d events could not be delivered to %s in time (%s); %s",
@@ -187,6 +190,16 @@ class Delivery:
                 self.sender.close()
             exits.release(self)
         return left
+
+    def _write_off(self) -> int:
+        """Give up what the workers are sending right now: nobody will hear the answer."""
+        number = 0
+        for thread, batch in list(self._in_flight.items()):
+            # What is in the spool stays there unless the answer still comes.
+            if batch.origin is None and self._in_flight.pop(thread, None) is batch:
+                number += len(batch.items)
+                self.queue.settle(batch, "dropped:exit")
+        return number
 
     def left(self) -> int:
         """How many events are not settled."""
@@ -293,7 +306,10 @@ class Delivery:
         deadline = max(self._deadlines, default=float("inf"))
         if deadline != float("inf"):
             within = max(0.05, deadline - monotonic())
+        self._in_flight[threading.get_ident()] = batch
         answer = self.sender.send(batch.items, within=within)
+        if self._in_flight.pop(threading.get_ident(), None) is None:  # written off meanwhile
+            return False
         self.last_status = answer.status
         if 200 <= answer.status < 300 and not answer.each:
             self.backoff.succeeded()

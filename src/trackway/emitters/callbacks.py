@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    import logging
 
 OnSuccess = Callable[[int], Any]
 OnFailure = Callable[[int, list[dict[str, Any]]], Any]
@@ -19,8 +21,13 @@ class Callbacks:
     """Calls the application back; whatever it raises is counted and logged once.
 
     ``on_success(count)``: so many events have arrived. ``on_failure(sent_count, unsent)``: these
-    events are given up for good, and so many of the same request arrived. ``on_drop(payload,
-    reason)``: the same for each event by itself, with the reason as ``stats()`` counts it.
+    events are given up for good, and so many of the same request arrived, which ``on_success`` is
+    not told of. ``on_drop(payload, reason)``: the same for each event by itself, with the reason as
+    ``stats()`` counts it.
+
+    They are called on the thread that finds out: one that sends, or one that tracks into a full
+    queue. What is to be told while a callback runs on the same thread is only counted
+    (``skipped:<name>``).
     """
 
     def __init__(

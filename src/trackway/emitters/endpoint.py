@@ -28,19 +28,19 @@ def collector_url(
     ``protocol`` counts only where the endpoint names no scheme; ``port`` goes after the host.
     Raises SettingError for what is no host.
     """
-    match = _ENDPOINT.fullmatch(str(endpoint).strip())
+    given: object = endpoint  # settings are read from everywhere
+    match = _ENDPOINT.fullmatch(given.strip()) if isinstance(given, str) else None
     if match is None:
         raise SettingError(
             f"endpoint {endpoint!r} is no collector address; "
             "write a host or a URL such as https://collector.example.com"
         )
-    if protocol.lower() not in ("http", "https"):
+    if str(protocol).lower() not in ("http", "https"):
         raise SettingError(f"protocol is {protocol!r}; expected 'http' or 'https'")
-    named = match["port"]
-    number = port if port is not None else (int(named) if named else None)
-    if number is not None and not 0 < number < 65536:
+    number = match["port"] if port is None else str(port)
+    if number and not (number.isdecimal() and len(number) < 6 and 0 < int(number) < 65536):
         raise SettingError(f"port {number} of endpoint {endpoint!r} is not between 1 and 65535")
     scheme = (match["scheme"] or protocol).lower()
-    place = match["host"] + (f":{number}" if number is not None else "")
+    place = match["host"] + (f":{int(number)}" if number else "")
     path = TP2_PATH if method == "post" else GET_PATH
     return f"{scheme}://{place}{(match['path'] or '').rstrip('/')}{path}"

@@ -2,81 +2,27 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
+from typing import Any, Literal, Self, Unpack
 
+from trackway import logs
 from trackway.delivery import exits
 from trackway.delivery.http import Connection
-from trackway.delivery.queue import DeliveryQueue, Overflow
+from trackway.delivery.queue import DeliveryQueue
 from trackway.delivery.retry import Backoff
 from trackway.delivery.worker import FLUSH_SECONDS, Delivery
-from trackway.emitters.callbacks import Callbacks, OnDrop, OnFailure, OnSuccess
+from trackway.emitters.callbacks import Callbacks, OnFailure, OnSuccess
 from trackway.emitters.endpoint import collector_url
+from trackway.emitters.options import EmitterOptions as EmitterOptions
+from trackway.emitters.options import checked, is_count
 from trackway.emitters.senders import STAMP_BYTES, Exchange, GetSender, PostSender, SessionExchange
-from trackway.emitters.stored import EventStore, StoreQueue
+from trackway.emitters.stored import StoreQueue
 from trackway.errors import SettingError
 from trackway.wires.snowplow import BODY_END, BODY_START
 from trackway.wires.snowplow_payload import payload_json
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 Method = Literal["post", "get", "POST", "GET"]
-
-
-class EmitterOptions(TypedDict, total=False):
-    """The options that all emitters to a collector share; times are seconds."""
-
-    byte_limit: int
-    """The most bytes of one request body (500,000); a larger event goes alone."""
-    interval: float
-    """How long an event waits at most for company (1.0)."""
-    buffer_size: int | None
-    """Another name for ``batch_size``."""
-    connect_timeout: float
-    """(5.0)"""
-    read_timeout: float
-    """(10.0)"""
-    request_timeout: float | tuple[float, float] | None
-    """Both time-outs, as the requests library writes them."""
-    max_queue_bytes: int
-    """Bound of what is not delivered yet (32 MiB), in memory."""
-    buffer_capacity: int | None
-    """Bound of the number of events that are not delivered yet (None: bytes alone count)."""
-    overflow: Overflow
-    """What gives way when a bound is reached: the ``"newest"`` or the ``"oldest"`` events."""
-    custom_retry_codes: Mapping[int, bool] | None
-    """Statuses that are tried again (True) or given up (False), other than the usual ones."""
-    max_retry_delay_seconds: float
-    """The longest wait before an event is tried again (60.0)."""
-    retry_for: float
-    """How long an event that keeps failing is tried (12 hours); with a spool, spool_max_age."""
-    gzip: bool
-    """Whether bodies are compressed; the collector must understand it, ours does (False)."""
-    headers: Mapping[str, str] | None
-    """Further request headers, such as an Authorization or SP-Anonymous."""
-    event_store: EventStore | None
-    """Keeps events until they are sent, instead of our queue."""
-    session: Any
-    """A session as the requests library has it, instead of our connections."""
-    logger: logging.Logger | None
-    """Instead of the logger ``trackway.delivery``."""
-    on_drop: OnDrop | None
-    """Called with the payload and the reason of each event that is given up."""
-    spool: str | Path | None
-    """A folder that keeps events over the end of the process; several processes may share it."""
-    spool_sync: float
-    """A power cut loses at most what the last so many seconds brought (1.0)."""
-    spool_max_bytes: int
-    """Bound of what this process keeps in the spool (1 GiB)."""
-    spool_max_age: float
-    """Events that could not be delivered for so long are given up (7 days)."""
-    exit_budget: float
-    """How long the end of the process may be held up to send what is left (2.0)."""
-    sigterm: bool
-    """Whether SIGTERM sends what is left before it ends the process (False)."""
 
 
 class Emitter:
@@ -107,17 +53,18 @@ class Emitter:
         on_failure: OnFailure | None = None,
         **options: Unpack[EmitterOptions],
     ) -> None:
-        self.method = method.lower()
-        if self.method not in ("get", "post"):
-            raise SettingError(f"method is {method!r}; expected 'get' or 'post'")
+        options = checked(type(self).__name__, options)
+        self.method = _method(method)
         self.url = collector_url(endpoint, protocol=protocol, port=port, method=self.method)
-        self.batch_size = _batch_size(batch_size, options.get("buffer_size"), self.method)
-        self.logger = options.get("logger") or logging.getLogger("trackway.delivery")
+        self.batch_size = _batch_size(batch_size, options, self.method)
+        self.logger = options.get("logger") or logs.logger("trackway.delivery")
+        for name, function in (("on_success", on_success), ("on_failure", on_failure)):
+            if function is not None and not callable(function):
+                raise SettingError(f"{name} is {function!r}; expected a function")
         self.callbacks = Callbacks(on_success, on_failure, options.get("on_drop"), self.logger)
-        spooled = options.get("spool") is not None
-        sender = self._sender(options)
+        spooled = "spool" in options
         self.delivery = Delivery(
-            sender,
+            self._sender(options),
             queue=self._queue(options),
             threads=self.thread_count,
             batch_size=self.batch_size,
@@ -133,13 +80,20 @@ class Emitter:
         )
         #: Takes one encoded payload; the delivery's own method, to save a call on the hot path.
         self.put = self.delivery.put
+        if "event_store" in options:
+            self.delivery.adopt()
         if options.get("sigterm"):
             exits.close_on_sigterm()
 
     def input(self, payload: Mapping[str, Any]) -> None:
-        """Take one payload as it is, keys that we do not know included; values become text."""
+        """Take one payload as it is, keys that we do not know included; values become text.
+
+        Raises nothing; what is no payload is counted as ``invalid_payload``.
+        """
         if encoded := payload_json(payload):
-            self.put(encoded)
+            self.delivery.put(encoded)
+        else:
+            self.callbacks.stats["invalid_payload"] += 1
 
     def flush(self, timeout: float | None = FLUSH_SECONDS) -> int:
         """Try to deliver everything within ``timeout`` seconds; how many events are left."""
@@ -159,7 +113,8 @@ class Emitter:
         return self.delivery.close(timeout)
 
     def stats(self) -> dict[str, int]:
-        """Counters: accepted, sent, retried, queued, queued_bytes, ``dropped:<reason>``."""
+        """Counters: accepted, sent, retried, queued, queued_bytes, ``dropped:<reason>``, and of
+        callbacks ``failed:<name>`` and ``skipped:<name>``."""
         return {**self.delivery.stats(), **self.callbacks.stats}
 
     def __enter__(self) -> Self:
@@ -179,6 +134,8 @@ class Emitter:
         session = options.get("session")
         exchange: Exchange
         if session is not None:
+            if not callable(getattr(session, self.method, None)):
+                raise SettingError(f"session is {session!r}; expected an object with get and post")
             exchange = SessionExchange(session, headers=headers, **timeouts)
         else:
             several = max(1, self.thread_count)
@@ -196,7 +153,7 @@ class Emitter:
         }
         max_bytes = options.get("max_queue_bytes", 32 * 1024 * 1024)
         if (store := options.get("event_store")) is not None:
-            return partial(StoreQueue, store, lost=self.callbacks.lost)
+            return partial(StoreQueue, store, lost=self.callbacks.lost, logger=self.logger)
         if (folder := options.get("spool")) is None:
             return partial(DeliveryQueue, max_bytes, **bounds)
         from trackway.delivery.durable import SpoolQueue  # who keeps no spool needs no files
@@ -233,7 +190,7 @@ class AsyncEmitter(Emitter):
         thread_count: int = 1,
         **options: Unpack[EmitterOptions],
     ) -> None:
-        if thread_count < 1:
+        if not is_count(thread_count):
             raise SettingError(f"thread_count is {thread_count!r}; expected 1 or more")
         self.thread_count = thread_count
         super().__init__(
@@ -243,7 +200,15 @@ class AsyncEmitter(Emitter):
             self.delivery.adopt()
 
 
-def _batch_size(batch_size: int | None, buffer_size: int | None, method: str) -> int:
+def _method(method: str) -> str:
+    name = str(method).lower()
+    if name not in ("get", "post"):
+        raise SettingError(f"method is {method!r}; expected 'get' or 'post'")
+    return name
+
+
+def _batch_size(batch_size: int | None, options: EmitterOptions, method: str) -> int:
+    buffer_size = options.get("buffer_size")
     if batch_size is not None and buffer_size is not None and batch_size != buffer_size:
         raise SettingError(
             f"batch_size is {batch_size} and buffer_size is {buffer_size}; they are two names "
@@ -251,10 +216,11 @@ def _batch_size(batch_size: int | None, buffer_size: int | None, method: str) ->
         )
     size = batch_size if batch_size is not None else buffer_size
     if size is None:
-        return 500 if method == "post" else 1
-    if size < 1:
-        raise SettingError(f"batch_size is {size}; expected 1 or more")
-    return size
+        size = 500 if method == "post" else 1
+    if not is_count(size):
+        raise SettingError(f"batch_size is {size!r}; expected 1 or more")
+    # A batch that never gets full, because the queue is full before, would not be sent in time.
+    return min(size, options.get("buffer_capacity") or size)
 
 
 def _timeouts(options: EmitterOptions) -> dict[str, float]:
@@ -262,8 +228,6 @@ def _timeouts(options: EmitterOptions) -> dict[str, float]:
     both = options.get("request_timeout")
     if both is not None:
         connect, read = both if isinstance(both, tuple) else (both, both)
-    if not (connect > 0 and read > 0):
-        raise SettingError(f"time-outs are {connect} and {read}; expected seconds above 0")
     return {"connect_timeout": connect, "read_timeout": read}
 
 

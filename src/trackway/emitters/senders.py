@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from time import monotonic, time
 from typing import Any, Protocol
 
@@ -61,21 +62,28 @@ class GetSender:
         self.name = url
 
     def send(self, items: list[bytes], *, within: float | None) -> Answer:
-        from urllib.parse import urlencode  # who posts does not need it
-
         until = None if within is None else monotonic() + within
         each: list[Answer] = []
         for item in items:
-            payload = msgspec.json.decode(item + b"}")
-            payload["stm"] = str(int(time() * 1000))
-            rest = None if until is None else max(0.05, until - monotonic())
-            url = f"{self.name}?{urlencode(payload)}"
-            each.append(self.exchange.request("GET", url, within=rest))
+            rest = None if until is None else until - monotonic()
+            if rest is not None and rest <= 0:
+                each.append(Answer(0, error="no time was left"))
+            else:
+                each.append(self._send_one(item, rest))
             if not each[-1].status:  # nobody is there: the others would wait as long in vain
                 each += [each[-1]] * (len(items) - len(each))
                 break
         last = next((a for a in reversed(each) if not 200 <= a.status < 300), each[-1])
         return Answer(last.status, last.retry_after, last.error, each)
+
+    def _send_one(self, item: bytes, within: float | None) -> Answer:
+        from urllib.parse import urlencode  # who posts does not need it
+
+        payload = msgspec.json.decode(item + b"}")
+        payload["stm"] = str(int(time() * 1000))
+        answer = self.exchange.request("GET", f"{self.name}?{urlencode(payload)}", within=within)
+        # A URL that is too long is an event that is too large.
+        return answer._replace(status=413) if answer.status == 414 else answer
 
     def close(self) -> None:
         self.exchange.close()
@@ -106,13 +114,21 @@ class SessionExchange:
                 response = self.session.post(url, data=body, **options)
             else:
                 response = self.session.get(url, **options)
-            status = int(response.status_code)
+            status = _status(response, method)
         except Exception as error:  # whatever it is, it must not end the worker: try again
             return Answer(0, error=f"{type(error).__name__}: {error}")
-        wish = (getattr(response, "headers", None) or {}).get("Retry-After")
-        return Answer(
-            status, parse_retry_after(wish), "" if 200 <= status < 300 else f"HTTP {status}"
-        )
+        wish = None
+        with suppress(Exception):  # a stand-in need not have headers
+            wish = parse_retry_after(response.headers.get("Retry-After"))
+        return Answer(status, wish, "" if 200 <= status < 300 else f"HTTP {status}")
 
     def close(self) -> None:
         """The session belongs to the host."""
+
+
+def _status(response: Any, method: str) -> int:
+    """The status; that of the redirection where a POST became a GET, which carries no events."""
+    history = getattr(response, "history", None)
+    passed = [one.status_code for one in history] if isinstance(history, list) else []
+    lost = [code for code in passed if method == "POST" and code in (301, 302, 303)]
+    return int(lost[0] if lost else response.status_code)

@@ -8,7 +8,9 @@ from typing import Any
 
 import msgspec
 
-_encode = msgspec.json.Encoder(enc_hook=str).encode
+from trackway.event import plain
+
+_encode = msgspec.json.Encoder().encode
 
 
 def payload_json(payload: Mapping[str, Any]) -> bytes:
@@ -17,35 +19,45 @@ def payload_json(payload: Mapping[str, Any]) -> bytes:
     Unknown keys are kept. Numbers become text and true ``1``, because one value that is no text
     makes a collector refuse the whole POST; None, empty text, NaN and infinities are left out;
     what is a structure becomes JSON text. The time of sending (``stm``) is left out: who sends
-    says it.
+    says it. What is no mapping has nothing in it.
     """
-    texts = {str(key): text(value) for key, value in payload.items() if key != "stm"}
-    known = {key: value for key, value in texts.items() if value}
+    try:
+        texts = {text(key): text(value) for key, value in payload.items()}
+    except Exception:  # no mapping, or one whose own methods fail
+        return b""
+    texts.pop("stm", None)
+    known = {key: value for key, value in texts.items() if key and value}
     if not known:
         return b""
     try:
         return _encode(known)
     except UnicodeEncodeError:  # lone surrogates have no UTF-8 form
-        return _encode({_utf8(key): _utf8(value) for key, value in known.items()})
+        return _encode(plain(known))
 
 
 def text(value: Any) -> str:
-    """A value as the wire writes it; empty text for what it cannot say."""
-    if isinstance(value, str):
-        return str(value)
+    """A value as the wire writes it; empty text for what it cannot say. Raises nothing."""
+    if type(value) is str:
+        return value
+    try:
+        return _text(value)
+    except Exception:  # the value's own methods, or a number of thousands of digits
+        return ""
+
+
+def _text(value: Any) -> str:
+    if issubclass(type(value), str):
+        # Of an Enum that is a str, this is the value; str() would give the name.
+        return str.__str__(value)
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
     if isinstance(value, bool):
         return "01"[value]
+    if isinstance(value, int | float):
+        return str(value)
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    if isinstance(value, dict | list | tuple):
-        try:
-            return _encode(value).decode()
-        except (TypeError, ValueError, RecursionError, UnicodeEncodeError):
-            return str(value)
-    return str(value)
-
-
-def _utf8(value: str) -> str:
-    return value.encode("utf-8", "replace").decode()
+    simple = plain(value)
+    if isinstance(simple, dict | list):
+        return _encode(simple).decode()
+    return _text(simple)

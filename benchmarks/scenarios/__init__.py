@@ -1,0 +1,1 @@
+"""Programs that track events and then end, or are ended: what is lost, library by library."""

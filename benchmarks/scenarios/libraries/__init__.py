@@ -1,0 +1,1 @@
+"""One adapter for each library: ``make(url, **options)``, ``send(client, marker)``, ``stats``."""

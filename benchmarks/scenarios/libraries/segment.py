@@ -1,0 +1,15 @@
+"""The package segment-analytics-python with its defaults."""
+
+from typing import Any
+
+from segment.analytics.client import (  # type: ignore[import-not-found, unused-ignore]
+    Client,
+)
+
+
+def make(url: str, **options: Any) -> Any:
+    return Client("key", host=url, **options)
+
+
+def send(client: Any, marker: str) -> None:
+    client.track("u1", "e", {"marker": marker})
