@@ -586,8 +586,10 @@ class Size(NamedTuple):
     ],
     ids=str,
 )
-@pytest.mark.parametrize("kind", [Emitter, AsyncEmitter])
-@pytest.mark.parametrize("place", ["properties", "context", "payload"])
+@pytest.mark.parametrize(
+    ("kind", "place"),
+    [(Emitter, "properties"), (AsyncEmitter, "context"), (AsyncEmitter, "payload")],
+)
 def test_a_large_event_goes_alone_or_is_given_up_alone(
     collector: Server, caplog: pytest.LogCaptureFixture, size: Size, kind: type[Emitter], place: str
 ) -> None:

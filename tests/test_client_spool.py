@@ -60,6 +60,13 @@ def take(queue: SpoolQueue, count: int = 1000) -> Batch:
     return batch
 
 
+def end(emitter: AsyncEmitter) -> int:
+    """Close an emitter and wait for its threads, as a process that ends would; what is left."""
+    left = emitter.close(0.1)
+    until(lambda: not any("trackway-delivery" in t.name for t in threading.enumerate()))
+    return left
+
+
 def until(happened: Callable[[], bool]) -> None:
     """Wait until something has happened."""
     deadline = time.monotonic() + 30
@@ -177,7 +184,7 @@ def test_events_stay_in_the_spool_while_the_collector_is_away(
     one = start()
     for number in range(2000):
         one.put(payload(number))
-    assert one.close(0.1) == 2000
+    assert end(one) == 2000
     assert one.stats()["queued"] == 2000
     assert len(lanes(folder)) == 1
     two = start()
@@ -249,12 +256,11 @@ def test_no_file_stays_open(folder: Path) -> None:
         queue.settle(take(queue), "sent")
         queue.close("exit")
 
-    use()
     before = open_files(), threading.active_count()
     for _ in range(1000):
         use()
-    until(lambda: threading.active_count() == before[1])
-    assert (open_files(), threading.active_count()) == before
+    until(lambda: threading.active_count() <= before[1])
+    assert open_files() <= before[0]
     assert list(folder.iterdir()) == []
 
 
@@ -271,7 +277,7 @@ def test_a_batch_that_arrived_in_part_is_sent_again_in_part_only(
     for number in range(30):
         one.put(payload(number))
     until(lambda: one.stats().get("sent") == 20)
-    assert one.close(0) == 10
+    assert end(one) == 10
     collector.usual = 200
     two = start(method="get")
     assert two.flush() == 0
@@ -423,11 +429,14 @@ def test_two_emitters_of_a_process_share_a_folder_however_it_is_spelled(
     collector.usual = 200
     assert [one.flush() for one in emitters] == [0, 0]
     # Both still hold the locks of their lanes, which whoever had tried them would have ended.
-    script = "import sys; from trackway.delivery.durable import SpoolQueue\n"
-    script += "print(SpoolQueue(sys.argv[1], 1000).adopt())"
     emitters[0].put(payload(200))
     emitters[1].put(payload(201))
-    assert run(script, folder).stdout == "0\n"
+    script = """
+        import sys
+        from trackway import AsyncEmitter
+        print(AsyncEmitter(sys.argv[1], "http", spool=sys.argv[2]).delivery.queue.adopt())
+    """
+    assert run(script, collector.place, folder).stdout == "0\n"
     assert [one.close() for one in emitters] == [0, 0]
     check_once(collector, names(range(202)))
     assert list(folder.iterdir()) == []
@@ -499,9 +508,7 @@ def test_more_lanes_than_are_adopted_at_a_time_are_adopted_in_turns(
 ) -> None:
     monkeypatch.setattr(orphans_module, "_MOST", 3)
     for number in range(10):
-        queue = SpoolQueue(folder, 1000)
-        queue.put(payload(number)[:-1])
-        queue.close("exit")
+        leave_behind(collector.place, folder, range(number, number + 1))
     files = open_files()
     collector.usual = 503
     one = start()

@@ -276,22 +276,25 @@ def test_limits_of_the_process_are_no_exception(
     check_once(collector, names(range(1000)))
 
 
-def test_reading_goes_on_when_files_can_be_opened_again(
-    collector: LocalCollector, folder: Path, start: Start
-) -> None:
-    leave_behind(collector.place, folder, range(3000))
-    collector.usual = 503
-    one = start(batch_size=100)
-    collector.wait(0)
+def test_reading_goes_on_when_files_can_be_opened_again(folder: Path) -> None:
+    queue = SpoolQueue(folder, 1000)
+    for number in range(300):
+        queue.put(payload(number, 1000)[:-1])
+    queue.close("exit")
+    queue = SpoolQueue(folder, 1000)
+    assert queue.adopt() == 1
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
     try:
-        time.sleep(0.2)
+        assert queue.take(10, 100_000) is None
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    collector.usual = 200
-    assert one.flush() == 0
-    check_once(collector, names(range(3000)))
+    items = []
+    while batch := queue.take(1000, 1 << 30):
+        items += batch.items
+        queue.settle(batch, "sent")
+    assert len(items) == 300
+    assert list(folder.iterdir()) == []
 
 
 def test_a_failing_sync_is_logged_once_and_loses_nothing(

@@ -140,10 +140,8 @@ class Worker:
         return " ready." in said
 
     def children(self) -> list[int]:
-        done = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True
-        )
-        return [int(pid) for pid in done.stdout.split()]
+        pid = self.process.pid
+        return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     def stop(self) -> int:
         if self.process.poll() is None:

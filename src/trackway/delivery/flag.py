@@ -32,4 +32,5 @@ class Flag:
 
     def wait(self, timeout: float | None = None) -> bool:
         with self._condition:
-            return self._condition.wait_for(self.is_set, timeout)
+            # Who waited when it was set goes on, even if another one clears it before that.
+            return self._set or self._condition.wait(timeout)

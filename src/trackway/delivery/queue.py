@@ -166,9 +166,10 @@ class DeliveryQueue:
 
         ``beside``: how many items of the same request arrived.
         """
-        self._count(batch.items, outcome)
         if self.lost and outcome.startswith("dropped:"):
+            # First: who flushes and then looks must find it told.
             self.lost(batch.items, outcome.removeprefix("dropped:"), beside)
+        self._count(batch.items, outcome)
 
     def _count(self, items: list[bytes], outcome: str) -> None:
         size = sum(map(len, items))

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: How long ``flush`` waits unless told otherwise (seconds).
 FLUSH_SECONDS = 30.0
+#: How long a caller of ``put`` may be held up by what others have left behind (seconds).
+_CALLER_SECONDS = 1.0
 #: Seconds after which idle workers look whether the queue has found something by itself.
 _LOOK_AGAIN = 30.0
 
@@ -153,6 +155,8 @@ class Delivery:
         """
         if not len(self.queue):
             return 0
+        if timeout is not None and timeout > threading.TIMEOUT_MAX:
+            timeout = None
         if self._closed:  # the workers have ended; nobody would send what was put since then
             self.queue.close("closed")
             return len(self.queue)
@@ -230,7 +234,7 @@ class Delivery:
         due = waiting >= self.trigger or now - self._oldest >= self.interval
         if due and now >= self._not_before and self._sending.acquire(blocking=False):
             try:
-                self._send_round()
+                self._send_round(now + _CALLER_SECONDS)
                 self._release()
             finally:
                 self._sending.release()
@@ -276,9 +280,12 @@ class Delivery:
                 pass
         self.sender.close()
 
-    def _send_round(self) -> bool:
-        """Send batch after batch until nothing is queued; whether to go on after a failure."""
-        while True:
+    def _send_round(self, until: float = float("inf")) -> bool:
+        """Send batch after batch until nothing is queued; whether to go on after a failure.
+
+        ``until``: no new batch is begun after that (monotonic seconds).
+        """
+        while monotonic() < until:
             if self.threads and not self._sit_out():
                 return False
             batch = self.queue.take(self.batch_size, self.batch_bytes, extra=self.extra)
@@ -286,6 +293,7 @@ class Delivery:
                 return False
             if not self._deliver(batch):
                 return True
+        return False
 
     def _sit_out(self) -> bool:
         """Wait until the back-off is over or somebody is impatient; False if it is all over."""
@@ -322,9 +330,9 @@ class Delivery:
         return self._judge(batch, answer)
 
     def _arrived(self, batch: Batch) -> None:
-        self.queue.settle(batch, "sent")
-        if self.sent and batch.items:
+        if self.sent and batch.items:  # first: who flushes and then looks must find it told
             self.sent(batch.items)
+        self.queue.settle(batch, "sent")
 
     def _judge_each(self, batch: Batch, answers: list[Answer]) -> bool:
         """Every item was sent by itself and is judged by its own answer."""
@@ -335,18 +343,26 @@ class Delivery:
         good = [item for status in parts if 200 <= status < 300 for item in parts[status]]
         bad = {status: items for status, items in parts.items() if not 200 <= status < 300}
         again = {status for status in bad if self._is_retried(status)}
+        beside = 0
         if good and bad.keys() - again:
+            beside = len(good)
             self.queue.settle(batch.part(good), "sent")
         elif good:
             self._arrived(batch.part(good))
-        for status, items in bad.items():
-            self._judge(batch.part(items), by_status[status], beside=len(good))
+        # Those that are given up first: with them it is told, once, how many arrived.
+        for status in sorted(bad, key=again.__contains__):
+            part = batch.part(bad[status])
+            self._judge(part, by_status[status], beside=beside, alone=True)
+            beside = 0
         return not again
 
-    def _judge(self, batch: Batch, answer: Answer, *, beside: int = 0) -> bool:
-        """What becomes of items that were not taken; False if they will be tried again later."""
+    def _judge(self, batch: Batch, answer: Answer, *, beside: int = 0, alone: bool = False) -> bool:
+        """What becomes of items that were not taken; False if they will be tried again later.
+
+        ``beside``: how many of the same round arrived. ``alone``: each was sent by itself.
+        """
         if answer.status == 413:
-            middle = len(batch.items) // 2
+            middle = 0 if alone else len(batch.items) // 2
             if middle:
                 halves = batch.items[:middle], batch.items[middle:]
                 self.queue.put_back(*map(batch.part, halves))

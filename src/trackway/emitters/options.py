@@ -61,7 +61,7 @@ class EmitterOptions(TypedDict, total=False):
     spool_sync: float
     """A power cut loses at most what the last so many seconds brought (1.0)."""
     spool_max_bytes: int
-    """Bound of what this process keeps in the spool (1 GiB)."""
+    """Bound of the whole folder of the spool (1 GiB)."""
     spool_max_age: float
     """Events that could not be delivered for so long are given up (7 days)."""
     exit_budget: float

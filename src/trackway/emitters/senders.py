@@ -58,8 +58,13 @@ class GetSender:
     """Sends each event of a batch as a GET of its own, first in first out."""
 
     def __init__(self, exchange: Exchange, url: str) -> None:
+        # Who posts does not need it. Not by a worker: a child that is forked while one imports
+        # would find the module half made, and nobody to finish it.
+        from urllib.parse import urlencode
+
         self.exchange = exchange
         self.name = url
+        self._urlencode = urlencode
 
     def send(self, items: list[bytes], *, within: float | None) -> Answer:
         until = None if within is None else monotonic() + within
@@ -77,11 +82,10 @@ class GetSender:
         return Answer(last.status, last.retry_after, last.error, each)
 
     def _send_one(self, item: bytes, within: float | None) -> Answer:
-        from urllib.parse import urlencode  # who posts does not need it
-
         payload = msgspec.json.decode(item + b"}")
         payload["stm"] = str(int(time() * 1000))
-        answer = self.exchange.request("GET", f"{self.name}?{urlencode(payload)}", within=within)
+        url = f"{self.name}?{self._urlencode(payload)}"
+        answer = self.exchange.request("GET", url, within=within)
         # A URL that is too long is an event that is too large.
         return answer._replace(status=413) if answer.status == 414 else answer
 
