@@ -283,18 +283,43 @@ def test_reading_goes_on_when_files_can_be_opened_again(folder: Path) -> None:
     queue.close("exit")
     queue = SpoolQueue(folder, 1000)
     assert queue.adopt() == 1
+    items: list[bytes] = []
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
-    try:
-        assert queue.take(10, 100_000) is None
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    items = []
-    while batch := queue.take(1000, 1 << 30):
-        items += batch.items
-        queue.settle(batch, "sent")
+    for _ in range(2):  # before the first segment, and in the middle of it
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            assert queue.take(10, 100_000) is None
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        items += settled(queue, 10)
+    while len(queue):
+        items += settled(queue, 1000)
     assert len(items) == 300
     assert list(folder.iterdir()) == []
+
+
+def settled(queue: SpoolQueue, count: int) -> list[bytes]:
+    """Take so many items and settle them."""
+    batch = queue.take(count, 1 << 30)
+    if batch is None:
+        return []
+    queue.settle(batch, "sent")
+    return batch.items
+
+
+def test_a_lane_that_was_lost_is_not_written_to_any_more(folder: Path) -> None:
+    queue = SpoolQueue(folder, 1000, sync=60)
+    queue.put(b"a")
+    queue.put(b"b")
+    under_way = take(queue, 1)
+    (lane,) = lanes(folder)
+    for segment in segments(lane):
+        segment.unlink()  # as somebody would who has adopted it and is done
+    queue._abandon()
+    queue.settle(under_way, "sent")
+    assert [path.name for path in lane.iterdir()] == ["owner"]
+    assert take(queue).items == [b"b"]
+    queue.close("exit")
 
 
 def test_a_failing_sync_is_logged_once_and_loses_nothing(

@@ -577,6 +577,19 @@ def test_no_wait_is_longer_than_asked_for(moody: Servers, make: Make, kind: Kind
 
 
 @both
+@both_methods
+def test_after_a_success_the_waits_are_short_again(
+    moody: Servers, make: Make, kind: Kind, method: str
+) -> None:
+    server = moody(*[status(500)] * 6)
+    emitter = make(kind, server.url, method=method, batch_size=1)
+    feed(emitter, 0)
+    assert emitter.flush(10) == 0
+    assert emitter.stats()["retried"] == 6
+    assert emitter.delivery.backoff.failures == 0
+
+
+@both
 def test_an_event_is_tried_for_no_longer_than_asked_for(
     moody: Servers, make: Make, kind: Kind
 ) -> None:

@@ -253,3 +253,31 @@ class Arguments:
 def _data_argument(verb: str, name: str) -> str:
     snake = re.sub("[A-Z]", lambda capital: "_" + capital[0].lower(), name)
     return _DATA_ARGUMENTS.get((verb, name), snake)
+
+
+#: The order of a Tracker's arguments, and that of the Snowplow tracker since 1.0.
+_OURS = ("emitters", "subject", "namespace", "app_id", "encode_base64")
+_SINCE_1 = ("namespace", "emitters", "subject", "app_id", "encode_base64")
+
+
+def named_arguments(positional: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a Tracker by name, whichever of the two orders they came in.
+
+    Raises TypeError for one that is unknown, given twice or too many.
+    """
+    order = _SINCE_1 if positional and isinstance(positional[0], str) else _OURS
+    if "emitter" in named:
+        named["emitters"] = named.pop("emitter")
+    given = dict(zip(order, positional, strict=False))
+    unknown = named.keys() - set(_OURS)
+    twice = given.keys() & named.keys()
+    if len(positional) > len(order) or unknown or twice:
+        problem = (
+            f"got {sorted(unknown)[0]!r}, which it does not know"
+            if unknown
+            else f"got {sorted(twice)[0]!r} twice"
+            if twice
+            else f"takes {len(order)} positional arguments, got {len(positional)}"
+        )
+        raise TypeError(f"Tracker() {problem}")
+    return given | named

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 from trackway import scope as scopes
 from trackway._version import __version__
-from trackway.arguments import LIMITS, Arguments
+from trackway.arguments import LIMITS, Arguments, named_arguments
 from trackway.contracts import Contracts
 from trackway.delivery.worker import FLUSH_SECONDS
 from trackway.emitters import AsyncEmitter, Encoded
@@ -79,7 +79,7 @@ class Tracker(Verbs):
         sinks: Iterable[Sink] = (),
         **named: Any,
     ) -> None:
-        given = _named_arguments(positional, named)
+        given = named_arguments(positional, named)
         emitters = given.get("emitters")
         sinks = tuple(sinks)
         if emitters is None and not sinks:
@@ -391,27 +391,3 @@ def _several(emitters: Any) -> Sequence[Any]:
         if not hasattr(emitter, "input"):
             raise TypeError(f"an emitter must have a method input(dict); {emitter!r} has none")
     return several
-
-
-_OURS = ("emitters", "subject", "namespace", "app_id", "encode_base64")
-_SINCE_1 = ("namespace", "emitters", "subject", "app_id", "encode_base64")
-
-
-def _named_arguments(positional: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
-    """The arguments by name, whichever of the two orders they came in."""
-    order = _SINCE_1 if positional and isinstance(positional[0], str) else _OURS
-    if "emitter" in named:
-        named["emitters"] = named.pop("emitter")
-    given = dict(zip(order, positional, strict=False))
-    unknown = named.keys() - set(_OURS)
-    twice = given.keys() & named.keys()
-    if len(positional) > len(order) or unknown or twice:
-        problem = (
-            f"got {sorted(unknown)[0]!r}, which it does not know"
-            if unknown
-            else f"got {sorted(twice)[0]!r} twice"
-            if twice
-            else f"takes {len(order)} positional arguments, got {len(positional)}"
-        )
-        raise TypeError(f"Tracker() {problem}")
-    return given | named
