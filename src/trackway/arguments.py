@@ -267,6 +267,8 @@ def named_arguments(positional: tuple[Any, ...], named: dict[str, Any]) -> dict[
     """
     order = _SINCE_1 if positional and isinstance(positional[0], str) else _OURS
     if "emitter" in named:
+        if "emitters" in named:
+            raise TypeError("Tracker() got emitter and emitters, which are one argument")
         named["emitters"] = named.pop("emitter")
     given = dict(zip(order, positional, strict=False))
     unknown = named.keys() - set(_OURS)

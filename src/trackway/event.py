@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence, Set, ValuesView
 from typing import Any, Literal
 
 import msgspec
@@ -237,29 +238,63 @@ ENCODED_NAMES = dict(zip(Event.__struct_fields__, Event.__struct_encode_fields__
 _DEEPEST = 40
 
 
-def plain(value: Any, depth: int = 0) -> Any:
+#: Python refuses to write whole numbers of more digits (about 4300).
+_LONGEST_WHOLE = 10**4000
+
+
+def json_form(value: Any) -> Any:
+    """What JSON makes of a value of a type that msgspec does not know; its text if nothing else."""
+    for kind in (str, int, float):
+        if issubclass(type(value), kind):
+            return {str: str.__str__, int: int.__pos__, float: float.__pos__}[kind](value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Sequence | Set | ValuesView) and not isinstance(value, str):
+        return list(value)
+    # Numbers and arrays of NumPy, dates of others: they say themselves what they are.
+    for method in ("tolist", "isoformat"):
+        if callable(getattr(value, method, None)):
+            simple = getattr(value, method)()
+            if type(simple).__module__ in ("builtins", "datetime"):  # and no other without end
+                return simple
+    return str(value)
+
+
+def plain(value: Any, above: tuple[int, ...] = ()) -> Any:
     """A value as JSON can say it, whatever it was: what has no JSON form becomes its text, lone
-    surrogates (which have no UTF-8 form) become ``?``, and what is nested without end is cut."""
+    surrogates (which have no UTF-8 form) become ``?``, and what contains itself or is nested
+    without end is cut. ``above``: what it stands in, by identity."""
     try:
-        return _plain(value, depth)
+        return _plain(value, above)
     except Exception:  # the value's own methods
         return f"<{type(value).__name__}>"
 
 
-def _plain(value: Any, depth: int) -> Any:
+def _plain(value: Any, above: tuple[int, ...]) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or type(value) in (bool, float):
         return value
-    if depth > _DEEPEST:
+    if type(value) is int:
+        return value if -_LONGEST_WHOLE < value < _LONGEST_WHOLE else None
+    if len(above) > _DEEPEST or id(value) in above:
         return None
+    above += (id(value),)
     if isinstance(value, SelfDescribingJson):
-        return SelfDescribingJson(plain(value.schema), plain(value.data, depth + 1))
+        return SelfDescribingJson(plain(value.schema), plain(value.data, above))
     if isinstance(value, dict):
-        return {plain(str(key)): plain(item, depth + 1) for key, item in value.items()}
+        return {plain(_key(key)): plain(item, above) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item, depth + 1) for item in value]
+        return [plain(item, above) for item in value]
     try:
-        return plain(msgspec.to_builtins(value), depth + 1)
+        simple = msgspec.to_builtins(value)
     except Exception:  # not a type that msgspec knows
-        return plain(str(value))
+        simple = json_form(value)
+    return plain(simple, above)
+
+
+def _key(key: Any) -> str:
+    try:
+        return str.__str__(key) if isinstance(key, str) else str(key)
+    except Exception:  # somebody else's __str__
+        return f"<{type(key).__name__}>"

@@ -58,7 +58,7 @@ class Pipeline:
         if self._send_facts is None or watchers:
             try:
                 event = msgspec.convert(facts, Event)
-            except (msgspec.ValidationError, TypeError) as error:
+            except Exception as error:
                 self.failed("facts", kind, error)
                 return False
             # Nobody has seen it yet; and the facts are not to hold what is no fact of the wire.

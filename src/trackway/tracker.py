@@ -92,7 +92,7 @@ class Tracker(Verbs):
         mine = (self._encoded,) if self._encoded.emitters else ()
         self.pipeline = Pipeline(steps, (*mine, *sinks))
         self.contracts = Contracts(strict)
-        self.subject: Subject = given.get("subject") or Subject()
+        self.subject = self._subject("Tracker", given.get("subject"))
         self._arguments = Arguments(self.contracts)
         self._fixed = {"tv": TRACKER_VERSION}
         if namespace := self.contracts.text("Tracker", "namespace", given.get("namespace"), 128):
@@ -207,7 +207,7 @@ class Tracker(Verbs):
 
     def set_subject(self, subject: Subject | None) -> Self:
         """Facts about the actor of the events from now on; None: nothing but the platform."""
-        self.subject = subject or Subject()
+        self.subject = self._subject("set_subject", subject)
         return self
 
     @property
@@ -227,7 +227,7 @@ class Tracker(Verbs):
     def scope(
         self,
         *,
-        contexts: Iterable[Describing] = (),
+        contexts: Iterable[Describing] | None = (),
         late: scopes.Late | None = None,
         **facts: Any,
     ) -> AbstractContextManager[scopes.Scope]:
@@ -237,7 +237,8 @@ class Tracker(Verbs):
         never mix. ``late`` is asked at each event for facts that are known only then; where it
         answers None instead of facts, events are dropped (counted as ``dropped:scope``).
         """
-        described = self._arguments.contexts("scope", contexts) if contexts else ()
+        nothing = contexts is None or (type(contexts) in (tuple, list) and not contexts)
+        described = () if nothing else self._arguments.contexts("scope", contexts)
         return scopes.scope(facts, described, late)
 
     def flush(self, timeout: float | None = FLUSH_SECONDS) -> int:
@@ -270,8 +271,20 @@ class Tracker(Verbs):
 
     # -- the way of every event
 
-    def _text(self, verb: str, argument: str, value: Any) -> str | None:
-        return self.contracts.text(verb, argument, value)
+    def _fit_data(
+        self, verb: str, data: dict[str, Any], required: tuple[str, ...]
+    ) -> dict[str, Any]:
+        return self._arguments.fit_data(verb, data, required)
+
+    def _text(self, verb: str, argument: str, value: Any, limit: int = 0) -> str | None:
+        return self.contracts.text(verb, argument, value, limit)
+
+    def _subject(self, verb: str, subject: Any) -> Subject:
+        if issubclass(type(subject), Subject):  # of a value that is not, nothing is asked
+            return subject  # type: ignore[no-any-return]
+        if subject is not None:
+            self._breach(verb, "subject", "a Subject or None", subject)
+        return Subject()
 
     def _breach(self, verb: str, argument: str, expected: str, value: Any) -> None:
         self.contracts.breach(verb, argument, expected, value)
@@ -300,7 +313,7 @@ class Tracker(Verbs):
                 self.pipeline.stats["dropped:scope"] += 1
                 return id_
             for name, value in facts.items():
-                if value.__class__ is str and 0 < len(value) <= LIMITS[name]:
+                if type(value) is str and 0 < len(value) <= LIMITS[name]:
                     known[name] = value
                 elif value is not None:
                     self._put(verb, known, name, value)
@@ -313,7 +326,8 @@ class Tracker(Verbs):
             if tstamp is None:
                 known["dtm"] = _now()
             else:
-                known["dtm"] = self._arguments.time(verb, "tstamp", tstamp) or _now()
+                when = self._arguments.time(verb, "tstamp", tstamp)
+                known["dtm"] = _now() if when is None else when
             if options:
                 id_ = self._put_options(verb, known, options) or id_
             known["eid"] = id_
@@ -328,7 +342,11 @@ class Tracker(Verbs):
         """The facts of subject and scope; None: nothing is to be tracked here."""
         subject = self.subject
         if options:
-            subject = options.pop("event_subject", None) or subject
+            other = options.pop("event_subject", None)
+            if issubclass(type(other), Subject):
+                subject = other
+            elif other is not None:
+                self._breach(verb, "event_subject", "a Subject or None", other)
         made_of, base = self._base
         if subject.facts is not made_of:
             base = self._made_of(subject)
@@ -370,7 +388,8 @@ class Tracker(Verbs):
         """Facts that a call names by the fields of Event; the id, if it names one."""
         id_ = self._arguments.event_id(verb, options.pop("event_id", None))
         true = options.pop("true_timestamp", None)
-        if true is not None and (true := self._arguments.time(verb, "true_timestamp", true)):
+        true = self._arguments.time(verb, "true_timestamp", true)
+        if true is not None:
             known["ttm"] = true
         if (contexts := options.pop("contexts", None)) is not None:
             given = self._arguments.contexts(verb, contexts)

@@ -48,11 +48,7 @@ class Verbs:
     ) -> Self:
         """One of Snowplow's own self-describing events; what is None is not said."""
         try:
-            known = {key: value for key, value in data.items() if value is not None}
-            for key in required:
-                if key not in known or _is_empty(known[key]):
-                    self._breach(verb, key, "given", data.get(key))
-            event = SelfDescribingJson(schema, known)
+            event = SelfDescribingJson(schema, self._fit_data(verb, data, required))
             self._capture(verb, "unstruct", (), {"properties": event}, context, tstamp, options)
         except ContractNotRespected:
             raise
@@ -60,7 +56,12 @@ class Verbs:
             self._failed(verb, error)
         return self
 
-    def _text(self, verb: str, argument: str, value: Any) -> str | None:
+    def _fit_data(
+        self, verb: str, data: dict[str, Any], required: tuple[str, ...]
+    ) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _text(self, verb: str, argument: str, value: Any, limit: int = 0) -> str | None:
         raise NotImplementedError
 
     def _breach(self, verb: str, argument: str, expected: str, value: Any) -> None:
@@ -78,17 +79,17 @@ class Verbs:
         the event.
         """
         try:
-            if type(name) is not str or not name:
+            if not (name := self._text("track", "name", name, 255) or ""):
                 self._breach("track", "name", "a text that is not empty", name)
             if not isinstance(properties, Mapping | None):
                 self._breach("track", "properties", "a mapping", properties)
                 properties = None
-            data = {"name": str(name), "properties": dict(properties or {})}
+            data = {"name": name or "track", "properties": dict(properties or {})}
         except ContractNotRespected:
             raise
         except Exception as error:  # the values' own methods
             self._failed("track", error)
-            data = {"name": "track", "properties": {}}
+            data = {"name": name if type(name) is str else "track", "properties": {}}
         facts = {"properties": SelfDescribingJson(TRACK_SCHEMA, data)}
         context, tstamp = options.pop("context", None), options.pop("tstamp", None)
         return self._capture("track", "unstruct", (), facts, context, tstamp, options)
@@ -301,16 +302,13 @@ class Verbs:
             "formId": form_id,
             "elementId": element_id,
             "nodeName": node_name,
+            "value": value,
             "type": type_,
             "elementClasses": element_classes,
         }
-        if type(node_name) is not str or node_name not in ("INPUT", "TEXTAREA", "SELECT"):
-            self._breach("track_form_change", "node_name", "INPUT, TEXTAREA or SELECT", node_name)
         schema = f"{VENDOR}/change_form/jsonschema/1-0-0"
-        known = {key: item for key, item in data.items() if item is not None} | {"value": value}
-        facts = {"properties": SelfDescribingJson(schema, known)}
-        self._capture("track_form_change", "unstruct", (), facts, context, tstamp, options)
-        return self
+        verb, required = "track_form_change", ("formId", "elementId", "nodeName")
+        return self._describe(verb, schema, required, data, context, tstamp, options)
 
     def track_form_submit(
         self,
@@ -350,18 +348,11 @@ class Verbs:
         }
         schema = f"{VENDOR}/site_search/jsonschema/1-0-0"
         verb = "track_site_search"
-        if type(terms) not in (list, tuple):
-            self._breach(verb, "terms", "a list of texts", terms)
-            data["terms"] = [terms]  # type: ignore[list-item]
         return self._describe(verb, schema, ("terms",), data, context, tstamp, options)
 
 
 _URL = ("url",)
 _CART = ("sku", "quantity")
-
-
-def _is_empty(value: Any) -> bool:
-    return type(value) in (str, list, tuple) and not value
 
 
 def _cart(

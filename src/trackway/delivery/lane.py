@@ -150,7 +150,7 @@ class Lane:
         items: list[bytes] = []
         at, may_grow = self._at, False
         # A record may be larger than a chunk: what a chunk cuts in two, the whole rest shows.
-        for chunk in (min(size, _CHUNK), -1):
+        for chunk in (min(size, _CHUNK, 64 * 1024 + 1024 * count), -1):
             try:
                 data, may_grow = self._load(segment, at, chunk)
             except FileNotFoundError:  # somebody has tidied up; there is nothing left to lose

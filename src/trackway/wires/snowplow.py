@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import msgspec
 
 from trackway.errors import InvalidEvent
-from trackway.event import JSON_NAMES, Event, Kind, SelfDescribingJson
+from trackway.event import JSON_NAMES, Event, Kind, SelfDescribingJson, json_form
 from trackway.ids import new_id
 from trackway.wires.snowplow_keys import (
     BY_HAND,
@@ -116,12 +116,7 @@ _TEXT: dict[type, Callable[[Any], str]] = {float: repr, bool: "01".__getitem__}
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
-def _text_of(value: Any) -> str:
-    """What msgspec does not know by itself, such as a path."""
-    return str(value)
-
-
-_to_json = msgspec.json.Encoder(enc_hook=_text_of).encode
+_to_json = msgspec.json.Encoder(enc_hook=json_form).encode
 _to_builtins = msgspec.to_builtins
 
 
@@ -136,7 +131,7 @@ def encode(event: Event, *, base64: bool = True) -> dict[str, str]:
 
 def facts_of(event: Event) -> dict[str, Any]:
     """The facts of an event that are set, by the names of its fields in JSON."""
-    facts: dict[str, Any] = _to_builtins(event, enc_hook=_text_of)
+    facts: dict[str, Any] = _to_builtins(event, enc_hook=json_form)
     facts.pop("kind", None)
     facts.pop("name", None)
     return facts
