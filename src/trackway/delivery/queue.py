@@ -157,6 +157,10 @@ class DeliveryQueue:
             pass
         return Batch(items, monotonic()) if items else None
 
+    def waiting(self) -> int:
+        """How many items, or batches that were put back, wait to be fetched."""
+        return len(self._items) + len(self._again)
+
     def put_back(self, *batches: Batch) -> None:
         """Give fetched batches back to be fetched again before everything else, in this order."""
         self._again.extendleft(reversed(batches))
@@ -181,15 +185,18 @@ class DeliveryQueue:
 
     def drop_queued(self, reason: str) -> int:
         """Settle everything that no worker has fetched yet as dropped; how many that were."""
-        number = 0
+        # All are fetched first: who is told of a loss may put the event in again, without end.
+        batches: list[Batch] = []
         while (batch := self.take(10_000, 1 << 62)) is not None:
-            number += len(batch.items)
+            batches.append(batch)
+        for batch in batches:
             self.settle(batch, f"dropped:{reason}")
-        return number
+        return sum(len(batch.items) for batch in batches)
 
     def wait(self, timeout: float | None) -> int:
         """Wait until all that was accepted before this call is settled; how many are left."""
-        end = None if timeout is None else monotonic() + timeout
+        bounded = timeout is not None and timeout < threading.TIMEOUT_MAX
+        end = monotonic() + timeout if timeout is not None and bounded else None
         with self._settled:
             target = self._accepted
             while self._done < target:

@@ -47,6 +47,6 @@ def parse_retry_after(value: str | None) -> float | None:
 
         try:
             seconds = parsedate_to_datetime(value).timestamp() - time()
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
     return None if seconds != seconds else min(max(seconds, 0.0), LONGEST_WAIT)  # not a number

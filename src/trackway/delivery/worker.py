@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 #: How long ``flush`` waits unless told otherwise (seconds).
 FLUSH_SECONDS = 30.0
-#: How long a caller of ``put`` may be held up by what others have left behind (seconds).
-_CALLER_SECONDS = 1.0
 #: Seconds after which idle workers look whether the queue has found something by itself.
 _LOOK_AGAIN = 30.0
 
@@ -104,6 +102,7 @@ class Delivery:
         # Re-entrant, because a signal handler that closes may interrupt who holds it.
         self._starting = threading.RLock()
         self._sending = threading.RLock()  # who sends without workers, one at a time
+        self._probing = threading.RLock()  # who finds out whether an outage is over
         self._work = Flag(self.queue.lock)  # there is something to send
         self._hurry = Flag(self.queue.lock)  # a full batch, a flush or the end: wait for no more
         self._impatient = Flag(self.queue.lock)  # a flush or the end: do not sit out a back-off
@@ -188,7 +187,7 @@ class Delivery:
                     left,
                     self.sender.name,
                     self.last_error or "no answer yet",
-                    "they are lost" if lost else "they are in the spool for the next start",
+                    "they are lost" if lost else "they are kept for the next start",
                 )
             if not self._workers:
                 self.sender.close()
@@ -231,10 +230,13 @@ class Delivery:
         if waiting == 1:
             self._oldest = now
             exits.hold(self)
-        due = waiting >= self.trigger or now - self._oldest >= self.interval
+        full = waiting >= self.trigger or self.queue.queued_bytes >= self.batch_bytes
+        due = full or now - self._oldest >= self.interval
         if due and now >= self._not_before and self._sending.acquire(blocking=False):
             try:
-                self._send_round(now + _CALLER_SECONDS)
+                # Who tracks pays for a backlog bit by bit, or a single call would for all of it.
+                if self._send_batch():
+                    self._send_batch()
                 self._release()
             finally:
                 self._sending.release()
@@ -245,13 +247,19 @@ class Delivery:
 
     def _send_until(self, deadline: float) -> None:
         """Send on this thread: each batch once, and again until the deadline."""
-        with self._sending:
+        bounded = 0.0 < deadline < float("inf")
+        rest = max(0.0, deadline - monotonic()) if bounded else -1
+        if not self._sending.acquire(timeout=rest):  # another thread is sending
+            return
+        try:
             while self._send_round():
                 pause = min(self._not_before, deadline) - monotonic()
                 if monotonic() + 0.05 >= deadline:
                     return
                 self._impatient.wait(max(0.05, pause))
             self._release()
+        finally:
+            self._sending.release()
 
     # -- the workers' side
 
@@ -280,32 +288,51 @@ class Delivery:
                 pass
         self.sender.close()
 
-    def _send_round(self, until: float = float("inf")) -> bool:
-        """Send batch after batch until nothing is queued; whether to go on after a failure.
-
-        ``until``: no new batch is begun after that (monotonic seconds).
-        """
-        while monotonic() < until:
+    def _send_round(self) -> bool:
+        """Send batch after batch until nothing is queued; whether to go on after a failure."""
+        while True:
             if self.threads and not self._sit_out():
                 return False
-            batch = self.queue.take(self.batch_size, self.batch_bytes, extra=self.extra)
-            if batch is None:
-                return False
-            if not self._deliver(batch):
-                return True
-        return False
+            failed_until = self._not_before
+            if not failed_until:
+                went_well = self._send_batch()
+            else:
+                # One worker finds out whether the outage is over; the others wait for it.
+                with self._probing:
+                    if self._not_before != failed_until:
+                        continue
+                    went_well = self._send_batch()
+            if not went_well:
+                return went_well is False
+
+    def _send_batch(self) -> bool | None:
+        """Send the next batch; False after a failure that may pass, None if there is none."""
+        batch = self.queue.take(self.batch_size, self.batch_bytes, extra=self.extra)
+        if batch is None:
+            return None
+        if self.threads > 1 and (waiting := self.queue.waiting()):  # another worker shall look
+            self._work.set()
+            if waiting >= self.trigger:
+                self._hurry.set()
+        return self._deliver(batch)
 
     def _sit_out(self) -> bool:
         """Wait until the back-off is over or somebody is impatient; False if it is all over."""
         if self._closed and self._workers:
             return False
-        wait = self._not_before - monotonic()
-        if wait > 0 and self._workers:
+        while self._workers and not self._closed:
+            # Looked at again after each wait: another worker may have failed meanwhile.
+            wait = self._not_before - monotonic()
+            if wait <= 0:
+                break
             # A flush waits: keep trying, but do not spin.
             deadline = max(self._deadlines, default=float("inf"))
-            wait = min(wait, max(0.05, deadline - monotonic()))
-            self._impatient.wait(wait)
-            self._impatient.clear()
+            patience = min(wait, max(0.05, deadline - monotonic()))
+            if self._impatient.wait(patience):
+                self._impatient.clear()
+                break
+            if patience < wait:
+                break
         return not self._closed or not self._workers
 
     def _deliver(self, batch: Batch) -> bool:
@@ -315,7 +342,10 @@ class Delivery:
         if deadline != float("inf"):
             within = max(0.05, deadline - monotonic())
         self._in_flight[threading.get_ident()] = batch
-        answer = self.sender.send(batch.items, within=within)
+        try:
+            answer = self.sender.send(batch.items, within=within)
+        except Exception as error:  # a mistake in a sender must not end the worker
+            answer = Answer(0, error=f"{type(error).__name__}: {error}")
         if self._in_flight.pop(threading.get_ident(), None) is None:  # written off meanwhile
             return False
         self.last_status = answer.status
@@ -354,6 +384,9 @@ class Delivery:
             part = batch.part(bad[status])
             self._judge(part, by_status[status], beside=beside, alone=True)
             beside = 0
+        if not again:
+            self.backoff.succeeded()
+            self._not_before = 0.0
         return not again
 
     def _judge(self, batch: Batch, answer: Answer, *, beside: int = 0, alone: bool = False) -> bool:
