@@ -249,6 +249,47 @@ def test_a_disk_that_becomes_read_only_is_no_exception(
     check_once(collector, names(range(20)))
 
 
+OUT_OF_REACH = """
+    import os, sys, time
+    import urllib3
+    from trackway import AsyncEmitter
+    from trackway.delivery import durable
+    place, folder = sys.argv[1:3]
+    os.mkdir(folder)
+    os.chown(folder, 65534, 65534)
+    os.setuid(65534)
+    one = AsyncEmitter(place, "http", spool=folder, spool_sync=0.02, interval=3600.0,
+        batch_size=10**6)
+    def put(first):
+        for number in range(first, first + 200):
+            one.put(b'{"e":"pv","eid":"%d","x":"%s"}' % (number, b"x" * 1000))
+    put(0)
+    os.chmod(folder, 0)
+    time.sleep(0.1)
+    put(200)
+    time.sleep(0.1)
+    assert one.stats()["unspooled"] > 100, one.stats()
+    os.chmod(folder, 0o700)
+    time.sleep(1.1)
+    put(400)
+    os._exit(0)
+"""
+
+
+def test_a_folder_out_of_reach_is_no_exception_and_its_lanes_are_not_given_up(
+    collector: LocalCollector, folder: Path, start: Start, tmp_path: Path
+) -> None:
+    if os.geteuid():
+        pytest.skip("becoming another user takes root")
+    for parent in (tmp_path, *list(tmp_path.parents)[:2]):
+        parent.chmod(0o755)
+    done = run(OUT_OF_REACH, collector.place, folder)
+    assert done.returncode == 0, done.stderr
+    assert len(lanes(folder)) == 1
+    assert start().flush() == 0
+    check_once(collector, names(range(600)))
+
+
 LIMITED = """
     import os, resource, sys
     from trackway import AsyncEmitter

@@ -28,6 +28,17 @@ def no_room(_: bytes) -> int:
     raise ValueError("no segment has been begun")
 
 
+def is_missing(path: Path) -> bool:
+    """Whether a file has been deleted; not if it is only out of reach just now."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
 class MappedSpool(Spool):
     """A Spool whose segments are written by copying into memory that is mapped to the file.
 
@@ -132,7 +143,7 @@ class MappedSpool(Spool):
 
     def _next(self, reserved: int) -> None:
         """Begin a segment that takes so many bytes of the disk."""
-        if self.active is not None and not self.active.exists():
+        if self.active is not None and is_missing(self.active):
             # Somebody has deleted it, and what it holds is in the map alone.
             raise SpoolError(errno.ENOENT, os.strerror(errno.ENOENT))
         self._reserved = reserved

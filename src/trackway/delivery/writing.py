@@ -13,7 +13,7 @@ from typing import Literal
 
 from trackway.delivery import claims
 from trackway.delivery.lane import Lane
-from trackway.delivery.mapped import MappedSpool, no_room
+from trackway.delivery.mapped import MappedSpool, is_missing, no_room
 from trackway.delivery.syncing import sync_segment
 from trackway.errors import SpoolError
 
@@ -153,7 +153,7 @@ class Writer:
 
     def _is_gone(self) -> bool:
         spool = self._spool
-        return spool is not None and not (spool.active or spool.folder).exists()
+        return spool is not None and is_missing(spool.active or spool.folder)
 
     # -- trouble
 
