@@ -130,7 +130,7 @@ class Odd(NamedTuple):
 
 ANY = object()
 
-#: The table of docs/tracker.md.
+#: The table of docs/emitters.md, "Odd values".
 DOCUMENTED: dict[str, Odd] = {
     "None": Odd(lambda: None, None),
     "true": Odd(lambda: True, True),
