@@ -398,6 +398,17 @@ def test_odd_data_costs_no_event_whatever_the_way(name: str, way: str) -> None:
         assert all(type(value) is str for payload in custom for value in payload.values())
 
 
+def test_what_cannot_be_read_leaves_the_rest_of_an_event_that_a_step_has_changed() -> None:
+    emitter = MemoryEmitter()
+    steps: Any = [lambda event: msgspec.structs.replace(event, user_id="changed")]
+    tracker = Tracker(emitter, steps=steps)
+    tracker.track("x", cyclic_dict(), value=0, session_index=0, cookies=False, status=200)
+    (event,) = map(decode, emitter.payloads)
+    assert (event.user_id, event.value, event.session_index) == ("changed", 0, 0)
+    assert (event.cookies, event.status) == (False, 200)
+    assert event.properties and event.properties.data["properties"]["a"] == 1
+
+
 def test_data_is_read_when_the_event_is_tracked_and_no_later(
     tracker: Tracker, emitter: MemoryEmitter
 ) -> None:

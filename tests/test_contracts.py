@@ -7,6 +7,7 @@ import ipaddress
 import logging
 import math
 import re
+import tracemalloc
 import uuid
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -755,6 +756,15 @@ def test_one_term_of_a_search_is_not_taken_for_its_letters(
     assert event.properties and event.properties.data == {"terms": ["tents"]}
 
 
+def test_a_mobile_screen_view_is_not_spoiled_by_a_wrong_id(
+    lenient: Tracker, emitter: MemoryEmitter
+) -> None:
+    lenient.track_mobile_screen_view("home", "no UUID")
+    (event,) = events(emitter)
+    assert event.properties
+    assert str(uuid.UUID(event.properties.data["id"]))  # the schema wants one
+
+
 # Contracts themselves -------------------------------------------------------------------------
 
 
@@ -800,6 +810,16 @@ def test_what_respects_a_contract_passes(
 )
 def test_how_a_value_is_shown(value: Any, text: str) -> None:
     assert shown(value) == text
+
+
+def test_a_large_value_is_not_copied_to_show_its_beginning() -> None:
+    large = "x" * 20_000_000
+    tracemalloc.start()
+    try:
+        assert len(shown(large)) < 100
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_nothing_is_logged_to_the_root(lenient: Tracker, caplog: pytest.LogCaptureFixture) -> None:

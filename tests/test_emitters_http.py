@@ -236,8 +236,7 @@ def test_gets_stop_when_the_time_is_over(moody: Servers, make: Make) -> None:
     begun = time.monotonic()
     left = emitter.flush(0.5)
     assert time.monotonic() - begun < 3
-    assert 90 <= left < 100
-    assert left == 100 - emitter.stats()["sent"]
+    assert left == 100 - emitter.stats()["sent"] > 50
 
 
 # POST -----------------------------------------------------------------------------------------
@@ -552,7 +551,9 @@ def test_which_answers_are_tried_again_can_be_said(
     moody: Servers, make: Make, kind: Kind, codes: dict[int, bool], code: int, is_retried: bool
 ) -> None:
     server = moody(status(code))
-    emitter = make(kind, server.url, batch_size=1, custom_retry_codes=codes)
+    own = dict(codes)
+    emitter = make(kind, server.url, batch_size=1, custom_retry_codes=own)
+    own[code] = not is_retried  # the emitter has its own
     feed(emitter, 0)
     assert emitter.flush(10) == 0
     assert server.names() == (["e0"] if is_retried else [])
@@ -817,6 +818,21 @@ def test_a_session_sends_gets_as_well(make: Make, kind: Kind) -> None:
     assert [call[0] for call in session.calls] == ["GET"] * 3
     assert all(call[1].startswith("http://c.example/i?e=pv&") for call in session.calls)
     assert emitter.stats()["sent"] == 2
+
+
+def test_gets_of_a_session_stop_when_the_time_is_over(make: Make) -> None:
+    class Slow(Session):
+        def _answer(self, *arguments: Any) -> Any:
+            time.sleep(0.1)
+            return super()._answer(*arguments)
+
+    session = Slow()
+    emitter = make(Emitter, "http://c.example", method="get", batch_size=50, session=session)
+    feed(emitter, *range(49))
+    begun = time.monotonic()
+    left = emitter.flush(0.5)
+    assert time.monotonic() - begun < 2.5
+    assert left == 49 - len(session.calls) > 30
 
 
 @both_methods
@@ -1153,7 +1169,7 @@ def test_the_end_of_the_process_is_held_up_for_the_exit_budget_at_most(
     plain = time.monotonic() - begun
     begun = time.monotonic()
     done = run(script, server.url)
-    assert time.monotonic() - begun - plain < 2.0
+    assert time.monotonic() - begun - plain < 3.0  # a request alone may take 10
     assert "499 events could not be delivered" in done.stderr
 
 

@@ -71,7 +71,7 @@ class Emitter:
             batch_bytes=options.get("byte_limit", 500_000) - len(BODY_START) - len(BODY_END),
             extra=STAMP_BYTES,
             interval=options.get("interval", 1.0),
-            retry_codes=options.get("custom_retry_codes"),
+            retry_codes=dict(options.get("custom_retry_codes") or {}),
             max_age=_spool_age(options) if spooled else options.get("retry_for", 12 * 3600.0),
             exit_budget=options.get("exit_budget", 2.0),
             backoff=Backoff(longest=options.get("max_retry_delay_seconds", 60.0)),
@@ -96,7 +96,10 @@ class Emitter:
             self.callbacks.stats["invalid_payload"] += 1
 
     def flush(self, timeout: float | None = FLUSH_SECONDS) -> int:
-        """Try to deliver everything within ``timeout`` seconds; how many events are left."""
+        """Try to deliver everything within ``timeout`` seconds; how many events are left.
+
+        None: until everything is settled; without threads, each batch once.
+        """
         return self.delivery.flush(timeout)
 
     async def aflush(self, timeout: float | None = FLUSH_SECONDS) -> int:
