@@ -865,18 +865,35 @@ def test_a_redirection_that_turns_a_post_into_a_get_is_no_success(
     assert told.successes == [1]
 
 
+class Bare:
+    """An answer that says its status and nothing else."""
+
+    status_code = 200
+
+
 @pytest.mark.parametrize(
-    "answer",
-    [None, object(), Answered("soon"), Answered(200, **{"Retry-After": object()}), TypeError("x")],  # type: ignore[arg-type]
-    ids=["None", "no status", "a text", "odd header", "raises"],
+    ("answer", "calls"),
+    [
+        (None, 2),
+        (object(), 2),
+        (Answered("soon"), 2),  # type: ignore[arg-type]
+        (TypeError("x"), 2),
+        # What has arrived is not sent again, whatever else is odd.
+        (Answered(200, **{"Retry-After": object()}), 1),  # type: ignore[arg-type]
+        (Bare(), 1),
+    ],
+    ids=["None", "no status", "a text", "raises", "odd header", "no headers"],
 )
-def test_a_session_that_answers_nonsense_disturbs_nobody(make: Make, answer: Any) -> None:
+def test_a_session_that_answers_nonsense_disturbs_nobody(
+    make: Make, answer: Any, calls: int
+) -> None:
     for kind in KINDS:
         session = Session(answer)
         emitter = make(kind, "http://c.example", session=session)
         feed(emitter, 0)
         assert emitter.flush(10) == 0
         assert emitter.stats()["sent"] == 1
+        assert len(session.calls) == calls
 
 
 class Store:
@@ -963,6 +980,30 @@ def test_at_the_close_a_store_gets_back_what_is_left(
     assert again.flush(10) == 0
     assert sorted(server.names()) == numbered(5)
     assert again.stats()["sent"] == 5
+
+
+def test_what_is_under_way_at_the_close_comes_back_to_a_store(moody: Servers, make: Make) -> None:
+    store, told = Store(), Told()
+    server = moody(usual=hang)
+    options = {"event_store": store, "read_timeout": 0.5, **told.options}
+    emitter = make(AsyncEmitter, server.url, **options)
+    feed(emitter, 0, 1)
+    wait_until(lambda: server.seen)
+    assert emitter.close(0.1) == 2
+    wait_until(lambda: store.size() == 2)
+    assert (eids(store.kept), told.drops) == (numbered(2), [])
+
+
+def test_a_store_that_others_fill_as_well_is_emptied(moody: Servers, make: Make) -> None:
+    store = Store()
+    server = moody()
+    emitter = make(AsyncEmitter, server.url, event_store=store)
+    store.kept += [payload(number) for number in range(3)]
+    feed(emitter, 3)
+    wait_until(lambda: len(server.names()) == 4)
+    assert emitter.flush(10) == 0
+    counted = emitter.stats()
+    assert counted["accepted"] == counted["sent"] == 4
 
 
 def test_what_a_store_has_kept_is_sent_in_the_background_without_being_asked(
