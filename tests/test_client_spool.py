@@ -390,6 +390,37 @@ def test_segments_of_a_newer_version_are_left_to_it(
     check_once(collector, names(range(11)))
 
 
+def test_a_lane_that_is_left_alone_is_not_adopted_again_and_again(folder: Path) -> None:
+    queue = SpoolQueue(folder, 1000)
+    queue.put(b"a")
+    queue.close("exit")
+    (segment,) = segments(lanes(folder)[0])
+    segment.write_bytes(b"TW\xff")
+    queue = SpoolQueue(folder, 1000)
+    assert queue.adopt() == 1
+    assert queue.take(1, 1000) is None
+    assert len(queue) == 0
+    assert queue.adopt() == 0
+    queue.close("exit")
+    assert segment.read_bytes() == b"TW\xff"
+
+
+def test_a_lane_that_another_process_takes_before_it_is_locked_is_made_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, answers = spool_module.own, [None, None]
+
+    def own(path: Path, *, create: bool = False) -> int | None:
+        return answers.pop() if answers else real(path, create=create)
+
+    monkeypatch.setattr(spool_module, "own", own)
+    queue = SpoolQueue(folder, 1000)
+    queue.put(b"a")
+    assert "unspooled" not in queue.snapshot()
+    assert take(queue).items == [b"a"]
+    queue.close("exit")
+
+
 def test_a_segment_that_cannot_be_read_keeps_nothing_else_back(
     collector: LocalCollector, folder: Path, start: Start
 ) -> None:
@@ -599,6 +630,16 @@ def test_lanes_of_dead_processes_count_against_the_bound(
     collector.usual = 200
     assert one.flush() == 0
     assert len(collector.events) == 2000 - refused
+
+
+def test_ones_own_lane_counts_once(folder: Path) -> None:
+    queue = SpoolQueue(folder, 1000, spool_max_bytes=200_000)
+    for number in range(350):
+        queue.put(payload(number, 450)[:-1])
+        if number == 250:
+            assert queue.adopt() == 0
+    assert queue.snapshot()["queued"] == 350
+    queue.close("exit")
 
 
 def test_the_space_of_others_is_not_made_by_dropping_ones_own(folder: Path) -> None:

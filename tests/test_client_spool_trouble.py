@@ -600,6 +600,22 @@ def test_who_interrupts_a_writer_does_not_wait_for_who_waits_for_the_writer(fold
     queue.close("exit")
 
 
+def test_who_interrupts_a_reader_leaves_the_lanes_as_they_are(folder: Path) -> None:
+    queue = SpoolQueue(folder, 1000)
+    queue.put(b"a")
+    under_way = take(queue)
+    queue.put(b"b")
+    with queue._reader.alone() as alone:  # as in a call that a signal handler interrupts
+        assert alone
+        assert queue.take(1, 1000) is None
+        assert queue.adopt() == 0
+        queue.settle(under_way, "sent")
+        assert queue.close("exit") == 0
+        assert len(segments(lanes(folder)[0])) == 1
+    assert take(queue).items == [b"b"]
+    queue.close("exit")
+
+
 # Threads and forks --------------------------------------------------------------------------------
 
 
@@ -677,6 +693,42 @@ def test_a_forked_child_keeps_a_lane_of_its_own_and_never_touches_its_parents(
         die_and_start_again(collector.place, folder)
     check_once(collector, expected)
     assert list(folder.iterdir()) == []
+
+
+SURVIVING_CHILD = """
+    import ctypes, os, sys, time
+    from trackway import AsyncEmitter
+    from trackway.delivery import orphans
+    orphans._LOOK = 0.05
+    how, place, folder = sys.argv[1:4]
+    one = AsyncEmitter(place, "http", spool=folder, interval=3600.0)
+    def put(name):
+        one.put(b'{"e":"pv","eid":"%s"}' % name.encode())
+    for number in range(10):
+        put(str(number))
+    time.sleep(0.2)
+    closed, opened = os.pipe()
+    if (os.fork if how == "os" else ctypes.PyDLL(None).fork)():
+        os._exit(0)
+    os.close(opened)
+    os.read(closed, 1)  # the parent is dead
+    put("10")
+    one.flush(10)
+    time.sleep(0.1)
+    put("11")
+    one.close(10)
+    os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("how", ["os", "C"])
+def test_a_child_adopts_the_lane_of_its_dead_parent(
+    collector: LocalCollector, folder: Path, how: str
+) -> None:
+    run(SURVIVING_CHILD, how, collector.place, folder)
+    collector.wait(12)
+    until(lambda: not list(folder.iterdir()))
+    check_once(collector, names(range(12)))
 
 
 def test_a_child_does_not_wait_for_a_lock_that_it_has_inherited(folder: Path) -> None:
